@@ -18,6 +18,9 @@
 #define PF_RESTRICT __restrict__
 #define PF_ALIGNED(n) __attribute__((aligned(n)))
 
+/* Products of two 64-bit numbers. */
+__extension__ typedef unsigned __int128 pf_u128;
+
 #define PF_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
 #define PF_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PF_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -6,6 +6,7 @@
 #ifndef PF_BASE_HASH_H
 #define PF_BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,6 @@ void pf_sha256_of(const void *p, size_t n, uint8_t out[PF_SHA256_BYTES]);
 /* Lower-case hex with a NUL; buf holds 2 * n + 1 bytes. Returns buf. */
 char *pf_hex(const uint8_t *p, size_t n, char *buf);
 /* Reads exactly 2 * n hex digits (either case); false when malformed. */
-int pf_unhex(const char *s, size_t len, uint8_t *out, size_t n);
+bool pf_unhex(const char *s, size_t len, uint8_t *out, size_t n);
 
 #endif

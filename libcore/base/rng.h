@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 64 uniform bits (two rounds of splitmix64's finaliser over the three). */
+/* 64 uniform bits: with m = splitmix64's finaliser (pf_mix64) and g its odd
+ * constant 0x9e3779b97f4a7c15, m(m(m(seed + g) + (stream + 1) g) +
+ * (index + 1) g). */
 uint64_t pf_rand_u64(uint64_t seed, uint64_t stream, uint64_t index);
 /* Uniform in [0, 1) with 53 bits. */
 double pf_rand_f64(uint64_t seed, uint64_t stream, uint64_t index);
@@ -31,7 +33,8 @@ uint32_t pf_mt_u32(pf_mt *m);
 
 /* torch.randperm(n) of a CPU generator with manual_seed(seed): for i in
  * 0..n-2, swap a[i] with a[i + u32 mod (n - i)]. perm holds n entries.
- * Checked against torch 2.15 to n = 300,000. */
+ * Checked against torch 2.15 to n = 300,000. n < 2^32 / 20: above it torch
+ * draws 64-bit numbers. Only the low 32 bits of seed count, as in torch. */
 void pf_torch_randperm(uint64_t seed, uint32_t *perm, uint32_t n);
 
 #endif
