@@ -135,6 +135,8 @@ typedef struct pf_ops {
     void (*free)(pf_backend *be, void *p, size_t bytes);
     void (*copy_in)(pf_backend *be, void *dst, const void *host, size_t n);
     void (*copy_out)(pf_backend *be, void *host, const void *src, size_t n);
+    /* Device to device; the ranges do not overlap. */
+    void (*copy)(pf_backend *be, void *dst, const void *src, size_t n);
     void (*zero)(pf_backend *be, void *p, size_t n);
     void (*sync)(pf_backend *be);
 
@@ -193,11 +195,13 @@ typedef struct pf_ops {
                          const float *w, pf_norm_kind kind, int64_t M,
                          int64_t C);
     /* RMS norm of heads of q or k in place (D wide, or all n_head * D as one
-     * when full): x[M, ld] act, from column col; inv[M, n_head or 1] acc. */
+     * when full): x[M, ld] act, from column col; inv[M, n_head or 1] acc.
+     * Backward turns dx (same place and shape) from d/d output into d/d input;
+     * x is what qk_norm read, kept by the caller. */
     void (*qk_norm)(pf_backend *be, void *x, void *inv, const float *w,
                     int64_t ld, int64_t col, int n_head, int D, bool full,
                     bool one_plus, float eps, int64_t M);
-    void (*qk_norm_bwd)(pf_backend *be, void *dx, void *dw, const void *y,
+    void (*qk_norm_bwd)(pf_backend *be, void *dx, void *dw, const void *x,
                         const void *inv, const float *w, int64_t ld,
                         int64_t col, int n_head, int D, bool full,
                         bool one_plus, int64_t M);
