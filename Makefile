@@ -33,7 +33,7 @@ LDFLAGS ?=
 ALL_CFLAGS := $(STD) $(WARN) $(OPT_$(MODE)) -ffp-contract=off -pthread -fvisibility=hidden \
               -Ilibcore -I. -DPF_VERSION='"$(VERSION)"' $(CFLAGS)
 LIBS    := -lpcre2-8 -lisal -lz -lzstd -lyaml -lcrypto -lutf8proc -lm -pthread -ldl
-ALL_LDFLAGS := $(filter -fsanitize=% --coverage,$(OPT_$(MODE))) $(LDFLAGS)
+ALL_LDFLAGS := -Wl,--as-needed $(filter -fsanitize=% --coverage,$(OPT_$(MODE))) $(LDFLAGS)
 
 # Files named *_avx2.c and *_avx512.c are compiled for that ISA and reached
 # through run-time dispatch only.

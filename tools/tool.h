@@ -44,7 +44,8 @@ typedef struct pf_opt {
     char letter;         /* 0 = none */
     pf_opt_type type;
     size_t offset;       /* of the value in the tool's settings struct */
-    const char *arg;     /* "N", "FILE"; for CHOICE "a|b|c" */
+    const char *arg;     /* "N", "FILE"; for CHOICE "a|b|c"; "[x]" = optional,
+                            given as --name=x; INT with NULL counts -vvv */
     const char *help;    /* one line; lower case, no full stop */
     double min, max;     /* INT SIZE FLOAT: both 0 = no bound */
     const char *aliases; /* further names, space-separated, or NULL */
@@ -73,27 +74,37 @@ struct pf_tool {
     const char *common;     /* which of the common options apply: letters and
                                names, space-separated */
     size_t settings_size;   /* pf_common first */
-    void (*defaults)(void *settings);
+    void (*defaults)(void *settings); /* may be NULL */
     /* Does the work: 0, PF_E_REJECTED, or another PF_E_* with e set. */
     int (*run)(const pf_tool *t, void *settings, int n_operand,
                char **operand, pf_err *e);
+    bool no_operand; /* operands are refused, and a list option takes all
+                        words up to the next option */
 };
 
 /* Parses, runs, reports, and returns the exit status (DESIGN section 3).
  * SIGPIPE keeps its default action; where the parent had it ignored, EPIPE on
- * standard output ends the process by SIGPIPE all the same. */
+ * standard output ends the process by SIGPIPE all the same. Settings start
+ * zeroed, with max_line 64M, then defaults(), then the command line; run()
+ * sees threads resolved. Standard output is closed and checked last. After a
+ * signal that pf_catch_stop() caught the process ends by that signal. */
 int pf_tool_main(const pf_tool *t, int argc, char **argv);
 
-/* Parses argv into settings; *operands gets the rest (permuted in argv).
- * PF_E_USAGE with the message; 1 when --help or --version was served. */
+/* Parses argv into settings; *operand gets the rest, in order. PF_E_USAGE
+ * with the message; 1 when --help or --version was served. What it keeps
+ * (operands, list values, pf_opt_given) lives until pf_opt_release(), which
+ * comes before the settings go. */
 PF_MUST_CHECK int pf_opt_parse(const pf_tool *t, void *settings, int argc,
                                char **argv, int *n_operand, char ***operand,
                                pf_err *e);
 /* Sets one option by name from text (also for --config files). */
 PF_MUST_CHECK int pf_opt_set(const pf_tool *t, void *settings,
                              const char *name, const char *value, pf_err *e);
-/* Was it given (on the command line or by pf_opt_set)? */
+/* Was it given (on the command line or by pf_opt_set)? Any of its names. */
 bool pf_opt_given(const char *name);
+void pf_opt_release(void); /* pf_tool_main calls it last */
+/* The command line as it was given (for provenance). */
+void pf_tool_args(int *argc, char ***argv);
 
 /* The log that writes "tool: message" to standard error by -q and -v. */
 const pf_log *pf_tool_log(void);
@@ -116,8 +127,8 @@ void pf_progress_end(const pf_common *c);
  * binary to it. */
 PF_MUST_CHECK int pf_refuse_terminal(pf_err *e);
 
-/* MODEL operand -> an existing path: itself, or org/name in the local Hugging
- * Face cache (HF_HOME, HF_HUB_CACHE; offline). Allocated. PF_E_IO naming what
+/* MODEL operand -> an existing path: itself, or org/name[@revision] in the
+ * local Hugging Face cache (HF_HUB_CACHE, HF_HOME; offline). Allocated. PF_E_IO naming what
  * was looked for. */
 PF_MUST_CHECK int pf_model_path(char **out, const char *model, pf_err *e);
 
