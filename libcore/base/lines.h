@@ -31,9 +31,16 @@ void pf_lines_free(pf_lines *l);
 PF_MUST_CHECK int pf_lines_next(pf_lines *l, pf_line *out, pf_err *e);
 
 /* Next batch of whole lines of about `want` bytes as one block, for handing
- * to a worker: text holds "line LF line LF ...". Same returns; number is that
- * of the first line. A too-long line comes as a batch of its own. */
+ * to a worker: text holds "line LF line LF ..."; only the last line of a
+ * stream may lack its LF. Same returns; number is that of the first line. A
+ * too-long line comes as a batch of its own. Use one of next, batch and fill
+ * on a pf_lines, not several. */
 PF_MUST_CHECK int pf_lines_batch(pf_lines *l, size_t want, pf_line *out,
                                  pf_err *e);
+
+/* The same, read straight into the caller's block (out->text points there and
+ * stays valid as long as the block is left alone). */
+PF_MUST_CHECK int pf_lines_fill(pf_lines *l, pf_buf *block, size_t want,
+                                pf_line *out, pf_err *e);
 
 #endif

@@ -37,15 +37,17 @@ typedef struct pf_flow {
     int (*work)(void *ctx, void *item, int thread, pf_err *e);
     /* One thread, items in the order produced. */
     int (*consume)(void *ctx, void *item, pf_err *e);
-    /* Prepare / dispose the reusable item slots (zeroed before init). */
+    /* Prepare / dispose the reusable item slots (zeroed before init; release
+     * is also called on a slot whose init failed). Both may be NULL. */
     int (*item_init)(void *ctx, void *item, pf_err *e);
     void (*item_release)(void *ctx, void *item);
     void *ctx;
     size_t item_size;
 } pf_flow;
 
-/* Runs the pipeline with `threads` workers (1 = all in the caller, no thread
- * is started) and threads + 2 slots. Returns 0, or the error of the earliest
+/* Runs the pipeline with `threads` threads, the caller among them (1 = all in
+ * the caller, no thread is started), and threads + 2 slots. "One thread"
+ * means one call at a time; which thread makes it may change. Returns 0, or the error of the earliest
  * item that failed: items before it have been consumed, none after it. */
 PF_MUST_CHECK int pf_flow_run(const pf_flow *f, int threads, pf_err *e);
 
