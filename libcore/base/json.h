@@ -11,8 +11,9 @@
  * their text. Duplicate keys: the last wins (as Python and jq), counted.
  * String scanning is vectorised with run-time dispatch.
  *
- * Writer. Shortest decimal numbers that read back to the same value; UTF-8 is
- * kept as it is; only '"', '\\' and bytes below 0x20 are escaped. */
+ * Writer. Shortest decimal numbers that read back to the same value, laid out
+ * as Python's repr does (1.0, 0.0001, 1e-05); UTF-8 is kept as it is; only
+ * '"', '\\' and bytes below 0x20 are escaped. */
 #ifndef PF_BASE_JSON_H
 #define PF_BASE_JSON_H
 
@@ -44,7 +45,8 @@ void pf_json_free(pf_json *j);
 
 /* Parses text as one document. text must stay in place while values are
  * used. On malformed input: PF_E_FORMAT with the byte offset (within text)
- * in e->byte and what was expected in the message. At most 4 GiB. */
+ * in e->byte and what was expected in the message; bad UTF-8 is found too (to
+ * tell it apart, ask pf_utf8_check after a failure). At most 4 GiB. */
 PF_MUST_CHECK int pf_json_parse(pf_json *j, pf_slice text, pf_jval *root,
                                 pf_err *e);
 /* Duplicate keys seen in the last document. */
@@ -116,12 +118,14 @@ void pf_jw_raw(pf_jw *w, pf_slice json); /* trusted JSON, copied */
 
 /* The quoted, escaped form of s alone (vectorised). */
 void pf_json_quote(pf_buf *out, pf_slice s);
-/* Shortest round-trip decimal in JSON syntax; buf holds 32. Returns length. */
+/* Shortest round-trip decimal in JSON syntax with a NUL ("null" for NaN and
+ * infinities); buf holds 32. Returns the length. */
 int pf_f64_text(double v, char *buf);
 int pf_f32_text(float v, char *buf);
 /* Canonical form for hashing: members sorted by key bytes, no white space,
  * strings as pf_json_quote writes them, numbers as they stand in the source
- * (identity documents hold integers and strings only). */
+ * (identity documents hold integers and strings only). A duplicate key is
+ * PF_E_FORMAT. out is appended to, and of no use after a failure. */
 PF_MUST_CHECK int pf_json_canonical(pf_jval v, pf_buf *out, pf_err *e);
 
 #endif
