@@ -15,6 +15,10 @@
 typedef enum pf_family {
     PF_FAMILY_LLAMA,
     PF_FAMILY_GPT2,
+    PF_FAMILY_MISTRAL,
+    PF_FAMILY_QWEN2,
+    PF_FAMILY_QWEN3,
+    PF_FAMILY_SMOLLM3,
     PF_FAMILY_COUNT
 } pf_family;
 
@@ -37,6 +41,8 @@ typedef struct pf_rope {
     int64_t original_max;
 } pf_rope;
 
+#define PF_NO_ROPE 255
+
 typedef struct pf_config {
     pf_family family;
     char architecture[64], model_type[32];
@@ -46,7 +52,7 @@ typedef struct pf_config {
     bool pre_norm, post_norm, parallel;
     pf_pos_kind pos;
     pf_rope rope[2];                 /* global, local */
-    uint8_t rope_table[PF_MAX_LAYERS]; /* 0, 1, or 255 = none (NoPE) */
+    uint8_t rope_table[PF_MAX_LAYERS]; /* 0, 1, or PF_NO_ROPE */
     int32_t window[PF_MAX_LAYERS];   /* 0 = none */
     bool qkv_bias, o_bias, mlp_bias, norm_bias;
     pf_qk_norm qk_norm;
