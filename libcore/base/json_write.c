@@ -31,6 +31,7 @@ char *pf_json_put_escape(char *dst, unsigned char c)
 
 void pf_json_quote(pf_buf *out, pf_slice s)
 {
+    s.p = s.p ? s.p : "";
     const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
     pf_cpu tier = pf_cpu_tier();
     do {

@@ -37,7 +37,6 @@ struct pf_st_file {
     pf_st_tensor *t; /* by data offset */
     size_t n;
     pf_map *by_name; /* index + 1 */
-    pf_json *json;   /* holds __metadata__ until close */
     const char **meta; /* key, value, key, value ... */
     size_t n_meta;
 };
@@ -204,21 +203,21 @@ static int finish(pf_st_file *f, pf_err *e)
     return 0;
 }
 
-static int read_header(pf_st_file *f, pf_slice header, pf_err *e)
+static int read_header(pf_st_file *f, pf_json *json, pf_slice header,
+                       pf_err *e)
 {
     pf_jval root;
-    int rc = pf_json_parse(f->json, header, &root, e);
+    if (header.n == 0 || header.p[0] != '{')
+        return pf_err_pos(e, PF_E_FORMAT, f->path, 0, 8,
+                          "the header does not start with '{'");
+    int rc = pf_json_parse(json, header, &root, e);
     if (rc) {
         if (e && e->byte >= 0)
             e->byte += 8; /* counts from the start of the file */
         pf_err_at(e, f->path, 0, -1);
         return rc;
     }
-    if (pf_jtype(root) != PF_JSON_OBJECT)
-        return pf_err_pos(e, PF_E_FORMAT, f->path, 0, 8,
-                          "the header is %s, not an object",
-                          pf_jtype_name(root));
-    if (pf_json_duplicates(f->json))
+    if (pf_json_duplicates(json))
         return pf_err_pos(e, PF_E_FORMAT, f->path, 0, 8,
                           "the header has duplicate names");
     f->t = pf_calloc(pf_jcount(root), sizeof *f->t);
@@ -235,6 +234,7 @@ static int read_header(pf_st_file *f, pf_slice header, pf_err *e)
 int pf_st_open(pf_st_file **out, const char *path, pf_err *e)
 {
     *out = NULL;
+    pf_json *json = NULL;
     pf_st_file *f = pf_calloc(1, sizeof *f);
     if (!f)
         return pf_err_nomem(e);
@@ -243,9 +243,9 @@ int pf_st_open(pf_st_file **out, const char *path, pf_err *e)
         goto fail;
     rc = PF_E_LIMIT;
     f->path = pf_arena_dup(&f->arena, path, strlen(path));
-    f->json = pf_json_new();
+    json = pf_json_new();
     f->by_name = pf_map_new(0x7374);
-    if (!f->path || !f->json || !f->by_name) {
+    if (!f->path || !json || !f->by_name) {
         pf_err_nomem(e);
         goto fail;
     }
@@ -263,13 +263,13 @@ int pf_st_open(pf_st_file **out, const char *path, pf_err *e)
     }
     f->data = f->map.p + 8 + n;
     f->data_n = f->map.n - 8 - n;
-    rc = read_header(f, (pf_slice){(const char *)f->map.p + 8, n}, e);
-    if (rc)
-        goto fail;
-    *out = f;
-    return 0;
+    rc = read_header(f, json, (pf_slice){(const char *)f->map.p + 8, n}, e);
 fail:
-    pf_st_close(f);
+    pf_json_free(json);
+    if (rc)
+        pf_st_close(f);
+    else
+        *out = f;
     return rc;
 }
 
@@ -277,7 +277,6 @@ void pf_st_close(pf_st_file *f)
 {
     if (!f)
         return;
-    pf_json_free(f->json);
     pf_map_free(f->by_name);
     pf_free(f->t);
     pf_arena_release(&f->arena);
