@@ -36,6 +36,14 @@ int pf_json_parse(pf_json *j, pf_slice text, pf_jval *root, pf_err *e)
     j->n = text.n;
     j->n_tape = j->n_side = j->duplicates = 0;
     switch (pf_cpu_tier()) {
+#if defined(__x86_64__)
+    case PF_CPU_AVX512:
+        rc = pf_json_run_avx512(j, e);
+        break;
+    case PF_CPU_AVX2:
+        rc = pf_json_run_avx2(j, e);
+        break;
+#endif
     default:
         rc = pf_json_run_scalar(j, e);
     }

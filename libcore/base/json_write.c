@@ -42,6 +42,14 @@ void pf_json_quote(pf_buf *out, pf_slice s)
         if (p == (const unsigned char *)s.p)
             *dst++ = '"';
         switch (tier) {
+#if defined(__x86_64__)
+        case PF_CPU_AVX512:
+            dst = pf_json_escape_avx512(dst, p, p + n);
+            break;
+        case PF_CPU_AVX2:
+            dst = pf_json_escape_avx2(dst, p, p + n);
+            break;
+#endif
         default:
             dst = pf_json_escape_scalar(dst, p, p + n);
         }

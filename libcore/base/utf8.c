@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/utf8.h"
 
+#include "base/cpu.h"
 #include "base/utf8_int.h"
 
 #include <string.h>
@@ -56,8 +57,35 @@ size_t pf_utf8_check_scalar(const char *s, size_t n)
     return n;
 }
 
+size_t pf_utf8_check_from(const char *p, size_t n, size_t done)
+{
+    size_t from = done;
+    for (size_t back = 1; back <= 3 && back <= done; back++) {
+        unsigned char c = (unsigned char)p[done - back];
+        if (c < 0x80)
+            break;
+        if (c >= 0xc0) {
+            from = done - back;
+            break;
+        }
+    }
+    return from + pf_utf8_check_scalar(p + from, n - from);
+}
+
 size_t pf_utf8_check(const char *p, size_t n)
 {
+#if defined(__x86_64__)
+    if (n >= 64) {
+        switch (pf_cpu_tier()) {
+        case PF_CPU_AVX512:
+            return pf_utf8_check_avx512(p, n);
+        case PF_CPU_AVX2:
+            return pf_utf8_check_avx2(p, n);
+        default:
+            break;
+        }
+    }
+#endif
     return pf_utf8_check_scalar(p, n);
 }
 

@@ -8,5 +8,11 @@
 #include <stddef.h>
 
 size_t pf_utf8_check_scalar(const char *p, size_t n);
+size_t pf_utf8_check_avx2(const char *p, size_t n);
+size_t pf_utf8_check_avx512(const char *p, size_t n);
+
+/* The scalar check of [done, n), where all before done is valid but for a
+ * sequence that may be open there. */
+size_t pf_utf8_check_from(const char *p, size_t n, size_t done);
 
 #endif
