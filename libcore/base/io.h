@@ -43,8 +43,8 @@ PF_MUST_CHECK ssize_t pf_reader_read(pf_reader *r, void *buf, size_t n,
                                      pf_err *e);
 
 /* Makes at least min(want, rest of the stream) bytes visible without
- * consuming them and returns them; want <= 64 KiB. Fewer bytes than wanted
- * mean the end. out->p == NULL on error (then e is set). */
+ * consuming them and returns all that is visible; want <= 64 MiB. Fewer bytes
+ * than wanted mean the end. out->p == NULL on error (then e is set). */
 PF_MUST_CHECK int pf_reader_peek(pf_reader *r, size_t want, pf_slice *out,
                                  pf_err *e);
 
@@ -91,6 +91,11 @@ PF_MUST_CHECK int pf_writer_open(pf_writer **out, const char *path,
                                  pf_write_mode mode, pf_err *e);
 /* Sticky: after a failure further writes do nothing and commit fails. */
 void pf_writer_write(pf_writer *w, const void *p, size_t n);
+/* For text whose end mark is a last LF (record streams): an LF that ends what
+ * was written so far waits for the next byte or for the commit, and on a pipe
+ * every write(2) is atomic and ends behind another byte. So whenever the
+ * process is killed, what its reader has seen does not end with an LF. */
+void pf_writer_hold_lf(pf_writer *w);
 /* Flushes to the file descriptor (a filter does this per chunk). */
 PF_MUST_CHECK int pf_writer_flush(pf_writer *w, pf_err *e);
 /* Flush, fsync, rename, fsync of the directory; then w is freed. On any

@@ -18,7 +18,8 @@
 #include "base/mem.h"
 
 #define RAW_CAP ((size_t)256 << 10)
-#define PEEK_CAP ((size_t)64 << 10)
+#define PEEK_STEP ((size_t)16 << 10)
+#define PEEK_MAX ((size_t)64 << 20)
 #define AHEAD_CAP ((size_t)512 << 10)
 #define AHEAD_BLOCKS 3
 
@@ -50,7 +51,7 @@ struct pf_reader {
     size_t raw_at, raw_n;
     _Atomic int64_t raw_pos; /* bytes read from fd */
     unsigned char *peek;
-    size_t peek_at, peek_n;
+    size_t peek_at, peek_n, peek_cap;
     bool ended;  /* the decoded stream has ended behind the peek buffer */
     int failed;  /* sticky error code */
     pf_err err;
@@ -283,19 +284,17 @@ ssize_t pf_reader_read(pf_reader *r, void *buf, size_t n, pf_err *e)
 int pf_reader_peek(pf_reader *r, size_t want, pf_slice *out, pf_err *e)
 {
     *out = (pf_slice){NULL, 0};
-    want = PF_MIN(want, PEEK_CAP);
-    if (!r->peek) {
-        r->peek = pf_alloc(PEEK_CAP);
-        if (!r->peek)
-            return pf_err_nomem(e);
-    }
+    want = PF_MIN(want, PEEK_MAX);
+    if (!PF_GROW(&r->peek, &r->peek_cap, PF_MAX(want, PEEK_STEP)))
+        return pf_err_nomem(e);
     if (r->peek_at) {
         r->peek_n -= r->peek_at;
         memmove(r->peek, r->peek + r->peek_at, r->peek_n);
         r->peek_at = 0;
     }
     while (r->peek_n < want) {
-        ssize_t got = stream(r, r->peek + r->peek_n, PEEK_CAP - r->peek_n, e);
+        ssize_t got = stream(r, r->peek + r->peek_n,
+                             r->peek_cap - r->peek_n, e);
         if (got < 0)
             return (int)got;
         if (got == 0)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 struct pf_writer {
     int fd;
     bool own_fd;
+    bool pipe, hold_lf;
     pf_write_mode mode;
     char *path; /* for messages; "(stdout)" */
     char *temp; /* NULL when written directly */
@@ -29,10 +31,22 @@ struct pf_writer {
     pf_err err;
 };
 
+/* How much of [p, p + n) the next write takes. Writes of up to PIPE_BUF bytes
+ * to a pipe are all or nothing (POSIX), also when the writer is killed. */
+static size_t step(const pf_writer *w, const unsigned char *p, size_t n)
+{
+    if (!w->hold_lf || !w->pipe || n <= PIPE_BUF)
+        return n;
+    n = PIPE_BUF;
+    while (n > 1 && p[n - 1] == '\n')
+        n--;
+    return n;
+}
+
 static void put_all(pf_writer *w, const unsigned char *p, size_t n)
 {
     while (n && !w->failed) {
-        ssize_t put = write(w->fd, p, n);
+        ssize_t put = write(w->fd, p, step(w, p, n));
         if (put >= 0) {
             p += put;
             n -= (size_t)put;
@@ -46,25 +60,43 @@ static void put_all(pf_writer *w, const unsigned char *p, size_t n)
     }
 }
 
-static void drain(pf_writer *w)
+/* Writes the buffer, all of it or without the LFs that end it. */
+static void drain(pf_writer *w, bool all)
 {
-    put_all(w, w->buf, w->n);
-    w->n = 0;
+    size_t n = w->n;
+    while (!all && w->hold_lf && n && w->buf[n - 1] == '\n')
+        n--;
+    if (n == 0)
+        n = w->n == BUFFER_CAP || all ? w->n : 0;
+    put_all(w, w->buf, n);
+    memmove(w->buf, w->buf + n, w->n - n);
+    w->n -= n;
 }
 
-void pf_writer_write(pf_writer *w, const void *p, size_t n)
+void pf_writer_write(pf_writer *w, const void *from, size_t n)
 {
+    const unsigned char *p = from;
     w->bytes += n;
-    if (n >= BUFFER_CAP - w->n) {
-        drain(w);
-        if (n >= BUFFER_CAP) {
+    while (n >= BUFFER_CAP - w->n) {
+        if (w->n == 0 && !w->hold_lf) {
             put_all(w, p, n);
             return;
         }
+        size_t part = BUFFER_CAP - w->n;
+        memcpy(w->buf + w->n, p, part);
+        w->n = BUFFER_CAP;
+        p += part;
+        n -= part;
+        drain(w, false);
     }
     if (n)
         memcpy(w->buf + w->n, p, n);
     w->n += n;
+}
+
+void pf_writer_hold_lf(pf_writer *w)
+{
+    w->hold_lf = true;
 }
 
 static int report(const pf_writer *w, pf_err *e)
@@ -76,7 +108,7 @@ static int report(const pf_writer *w, pf_err *e)
 
 int pf_writer_flush(pf_writer *w, pf_err *e)
 {
-    drain(w);
+    drain(w, false);
     return report(w, e);
 }
 
@@ -163,6 +195,9 @@ int pf_writer_open(pf_writer **out, const char *path, pf_write_mode mode,
     rc = open_target(w, path, e);
     if (rc < 0)
         goto fail;
+    struct stat st;
+    w->pipe = fstat(w->fd, &st) == 0 &&
+              (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
     *out = w;
     return 0;
 fail:
@@ -227,7 +262,8 @@ static int sync_parent(const char *path, pf_err *e)
 int pf_writer_commit(pf_writer *w, pf_err *e)
 {
     bool renamed = false;
-    int rc = pf_writer_flush(w, e);
+    drain(w, true);
+    int rc = report(w, e);
     if (rc < 0)
         goto fail;
     if (w->temp && fsync(w->fd) < 0) {

@@ -43,12 +43,16 @@ bool pf_src_parse(pf_slice s, pf_src *out); /* false when malformed */
  * not a string (then a template must read json). */
 typedef struct pf_message {
     pf_slice role, content, json;
+    bool plain; /* the object holds role and a content string, nothing else */
 } pf_message;
 
 /* A text field: a string, or a message list. */
 typedef struct pf_text {
     bool present, is_messages;
     pf_slice text; /* when a string */
+    /* The same as JSON without the quotes, where the source held just what
+     * our writer would write (else {NULL, 0}): it is copied, not escaped. */
+    pf_slice raw;
     pf_message *msg;
     size_t n_msg;
 } pf_text;
@@ -92,8 +96,8 @@ typedef struct pf_record {
     pf_slice tools, chat_template_kwargs, meta;
 } pf_record;
 
-/* Reads a record of ours (or a TRL row of explicit shape) from a parsed JSON
- * object. Strings are copied into the arena only when they held escapes; the
+/* Reads a record of ours (or a TRL row: explicit, or two conversations whose
+ * common beginning is the prompt) from a parsed JSON object. Strings are copied into the arena only when they held escapes; the
  * rest points into the source text, which must outlive the record.
  * 1 = a record; 2 = rejected with *why and `where` naming the field;
  * < 0 = out of memory. */
@@ -112,7 +116,24 @@ PF_MUST_CHECK int pf_text_of_json(pf_text *out, pf_jval v, pf_arena *a,
  * of the buffer. */
 void pf_record_to_json(const pf_record *r, pf_buf *out);
 
-/* Bytewise equality of two text fields (strings, or message JSON values). */
+/* Equality of two text fields: strings bytewise; message lists one by one,
+ * plain messages by role and content, others by their JSON bytes. */
 bool pf_text_eq(const pf_text *a, const pf_text *b);
+bool pf_message_eq(const pf_message *a, const pf_message *b);
+
+/* Nothing but white space (space, tab, CR, LF)? */
+bool pf_slice_blank(pf_slice s);
+/* A reply that says nothing: blank, no message, or a last message that is
+ * plain and blank. */
+bool pf_text_blank(const pf_text *t);
+
+/* The rules a record has to obey to be kept, whatever its source: a prompt, a
+ * reply on each side, two different replies, replies that end with the
+ * assistant. PF_KEPT, or the reason with *where naming the field. */
+pf_reason pf_record_check(const pf_record *r, const char **where);
+
+/* The inside of a JSON string (without quotes): is it just what our writer
+ * would write for its value? */
+bool pf_json_raw_plain(pf_slice raw);
 
 #endif
