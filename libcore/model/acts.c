@@ -217,8 +217,9 @@ int pf_rope_reserve(pf_model *m, int64_t n, pf_err *e)
         float f = frequency(&m->cfg.rope[0], i, m->cfg.D);
         for (int64_t p = 0; p < n; p++) {
             float angle = (float)p * f;
-            t[(size_t)p * per + 2 * (size_t)i] = cos((double)angle);
-            t[(size_t)p * per + 2 * (size_t)i + 1] = sin((double)angle);
+            double *cs = t + (size_t)p * per + 2 * (size_t)i;
+            cs[0] = (double)(float)cos((double)angle);
+            cs[1] = (double)(float)sin((double)angle);
         }
     }
     pf_free(m->rope);

@@ -41,9 +41,10 @@ static int64_t get_int(keys *k, pf_jval obj, const char *key, int64_t dflt,
 {
     pf_jval v = pf_jget(obj, key);
     int64_t n = dflt;
-    if (!absent(v) && (!pf_ji64(v, &n) || n < min || n > max))
-        fail(k, PF_E_FORMAT, key, "not an integer in range");
-    return n;
+    if (absent(v) || (pf_ji64(v, &n) && n >= min && n <= max))
+        return n;
+    fail(k, PF_E_FORMAT, key, "not an integer in range");
+    return dflt;
 }
 
 static double get_num(keys *k, pf_jval obj, const char *key, double dflt)
@@ -152,6 +153,10 @@ static pf_rope get_rope(keys *k, double theta, int64_t max_pos)
     p.fraction = get_num(k, r, "partial_rotary_factor", 1);
     p.original_max = get_int(k, r, "original_max_position_embeddings", max_pos,
                              1, INT32_MAX);
+    if (p.kind != PF_ROPE_LLAMA3) { /* not read: equal for identity */
+        p.low_freq = p.high_freq = 0;
+        p.original_max = 0;
+    }
     if (!(p.theta > 0) || !(p.factor > 0))
         fail(k, PF_E_FORMAT, "rope_theta", "not positive");
     if (p.kind == PF_ROPE_LLAMA3 && !(p.high_freq > p.low_freq))
@@ -238,8 +243,8 @@ static void read_llama(pf_config *c, keys *k, const llama_defaults *d)
     c->rope[0] = get_rope(k, d->theta, c->max_pos);
     c->tied = get_bool(k, "tie_word_embeddings", d->tied);
     c->attn_scale = (float)(1 / sqrt(c->D));
-    if (c->D % 2)
-        fail(k, PF_E_FORMAT, "head_dim", "odd");
+    if (c->D < 1 || c->D % 2)
+        fail(k, PF_E_FORMAT, "head_dim", "not an even number");
 }
 
 static void read_biases(pf_config *c, keys *k)
@@ -435,7 +440,8 @@ void pf_config_release(pf_config *c)
 /* ------------------------------------------------------------ identity -- */
 
 /* Runs of equal numbers: "4096x12,0x2". */
-static void add_runs(pf_buf *b, const pf_config *c, int64_t (*of)(const pf_config *, int))
+static void add_runs(pf_buf *b, const pf_config *c,
+                     int64_t (*of)(const pf_config *, int))
 {
     for (int l = 0, n; l < c->L; l += n) {
         for (n = 1; l + n < c->L && of(c, l + n) == of(c, l);)
