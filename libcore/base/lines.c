@@ -78,7 +78,7 @@ static int too_long(pf_lines *l, pf_buf *b, ptrdiff_t lf, pf_line *out,
     }
     while (!out->ended) {
         b->n = shown;
-        ssize_t got = read_more(l, b, BLOCK, e);
+        ssize_t got = read_more(l, b, PF_MIN(BLOCK, l->max_line), e);
         if (got < 0)
             return (int)got;
         out->text.p = b->p;
@@ -137,7 +137,8 @@ static int cut(pf_lines *l, pf_buf *b, size_t n, pf_line *out, pf_err *e)
 static int batch(pf_lines *l, pf_buf *b, size_t want, pf_line *out, pf_err *e)
 {
     /* No line inside a block of max_line bytes can be too long: only one that
-     * fills the whole block has to be measured. */
+     * fills the whole block has to be measured. (What is carried over is never
+     * more than max_line either.) */
     want = PF_MIN(PF_MAX(want, 1), l->max_line);
     *out = (pf_line){.offset = l->offset, .number = l->number};
     pf_buf_clear(b);

@@ -47,8 +47,9 @@ typedef struct pf_flow {
 
 /* Runs the pipeline with `threads` threads, the caller among them (1 = all in
  * the caller, no thread is started), and threads + 2 slots. "One thread"
- * means one call at a time; which thread makes it may change. Returns 0, or the error of the earliest
- * item that failed: items before it have been consumed, none after it. */
+ * means one call at a time; which thread makes it may change. Returns 0, or
+ * the error of the earliest item that failed: items before it have been
+ * consumed, none after it. */
 PF_MUST_CHECK int pf_flow_run(const pf_flow *f, int threads, pf_err *e);
 
 #endif

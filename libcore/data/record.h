@@ -97,8 +97,9 @@ typedef struct pf_record {
 } pf_record;
 
 /* Reads a record of ours (or a TRL row: explicit, or two conversations whose
- * common beginning is the prompt) from a parsed JSON object. Strings are copied into the arena only when they held escapes; the
- * rest points into the source text, which must outlive the record.
+ * common beginning is the prompt) from a parsed JSON object. Strings are
+ * copied into the arena only when they held escapes; the rest points into the
+ * source text, which must outlive the record.
  * 1 = a record; 2 = rejected with *why and `where` naming the field;
  * < 0 = out of memory. */
 PF_MUST_CHECK int pf_record_of_json(pf_record *r, pf_jval obj, pf_arena *a,
