@@ -53,12 +53,26 @@ typedef struct pf_rows_total {
 
 typedef struct pf_rows_out pf_rows_out;
 
+/* A reference that comes with the rows. name: pf_ref_name_check(). ident: its
+ * identity (the weights, dtype, kernel: see docs/formats/shard.md). */
+#define PF_REF_NAME_MAX 64
+typedef struct pf_ref_decl {
+    const char *name;
+    const pf_ident *ident;
+} pf_ref_decl;
+
+/* Letters, digits, '.', '_', '-', not beginning with '.' or '-', at most 64;
+ * "imported" is taken. PF_E_USAGE otherwise. */
+PF_MUST_CHECK int pf_ref_name_check(const char *name, pf_err *e);
+
 typedef struct pf_rows_out_opts {
     const char *dir;      /* a set in this directory; NULL = stream to w */
     pf_writer *w;         /* the stream's target (the caller's) */
     uint64_t shard_bytes; /* 0 = 64 MiB */
     uint32_t shard_rows;  /* 0 = 32768 */
     bool replace;         /* -f: an existing set is replaced at finish */
+    const pf_ref_decl *refs; /* references that come with every row */
+    uint32_t n_refs;
 } pf_rows_out_opts;
 
 /* An existing set without replace is PF_E_IO. Takes a copy of head. */
@@ -66,6 +80,9 @@ PF_MUST_CHECK int pf_rows_out_open(pf_rows_out **out, const pf_rows_head *head,
                                    const pf_rows_out_opts *o, pf_err *e);
 /* Adds a row (checked). */
 PF_MUST_CHECK int pf_rows_out_add(pf_rows_out *o, const pf_row *r, pf_err *e);
+/* The same with its references, one for each of the opts in their order. */
+PF_MUST_CHECK int pf_rows_out_add_refs(pf_rows_out *o, const pf_row *r,
+                                       const pf_row_ref *refs, pf_err *e);
 /* Publishes: END chunk, or shards under their names, manifest last. Frees. */
 PF_MUST_CHECK int pf_rows_out_finish(pf_rows_out *o, const pf_tally *tally,
                                      pf_rows_total *total, pf_err *e);
@@ -79,6 +96,12 @@ typedef struct pf_chunk pf_chunk;
 uint32_t pf_chunk_rows(const pf_chunk *c);
 /* Row i of it; points into the chunk. */
 void pf_chunk_row(const pf_chunk *c, uint32_t i, pf_row *out);
+pf_hash128 pf_chunk_key(const pf_chunk *c, uint32_t i);
+/* References that came with the chunk, all complete. */
+uint32_t pf_chunk_refs(const pf_chunk *c);
+pf_ref_decl pf_chunk_ref(const pf_chunk *c, uint32_t ref);
+void pf_chunk_row_ref(const pf_chunk *c, uint32_t i, uint32_t ref,
+                      pf_row_ref *out);
 
 typedef struct pf_rows_in pf_rows_in;
 
@@ -104,8 +127,10 @@ typedef struct pf_set pf_set;
 
 /* Opens and verifies a set (sizes, headers, tables, all blocks, row keys
  * against set_id). ref_name: NULL = no references, "" = the only one there
- * is, else that one. Errors: PF_E_IO no such set or reference, PF_E_FORMAT
- * damage, PF_E_IDENTITY references of other rows. */
+ * is, else that one; "imported" = the sums that came with the rows. Errors:
+ * PF_E_IO no such set, PF_E_FORMAT damage, PF_E_TRUNCATED a file shorter than
+ * its manifest says, PF_E_IDENTITY references that are missing, partial, of
+ * other rows or of another model, PF_E_USAGE "" and several. */
 PF_MUST_CHECK int pf_set_open(pf_set **out, const char *dir,
                               const char *ref_name, pf_err *e);
 void pf_set_close(pf_set *s);
@@ -116,6 +141,9 @@ const pf_rowset *pf_set_rows(const pf_set *s);
 /* Identity of the opened reference, or NULL. Keys: docs/formats/shard.md. */
 const pf_ident *pf_set_ref_ident(const pf_set *s);
 bool pf_set_ref_imported(const pf_set *s); /* sums only */
+/* As pf_set_open without references, and more: every row key recomputed, all
+ * references, every file against SHA256SUMS. */
+PF_MUST_CHECK int pf_set_verify(const char *dir, pf_err *e);
 /* Names of the complete references of a set, sorted; free both levels. */
 PF_MUST_CHECK int pf_set_ref_names(const char *dir, char ***names, size_t *n,
                                    pf_err *e);
