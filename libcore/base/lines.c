@@ -69,7 +69,6 @@ static int too_long(pf_lines *l, pf_buf *b, ptrdiff_t lf, pf_line *out,
     int64_t length = lf >= 0 ? lf : (int64_t)b->n;
     size_t shown = PF_MIN(SHOWN, (size_t)length);
     out->too_long = true;
-    out->text = (pf_slice){b->p, shown};
     out->ended = lf >= 0;
     if (lf >= 0) {
         int rc = keep(l, b, (size_t)lf + 1, e);
@@ -77,22 +76,24 @@ static int too_long(pf_lines *l, pf_buf *b, ptrdiff_t lf, pf_line *out,
             return rc;
     }
     while (!out->ended) {
-        b->n = shown;
+        size_t at = b->n = shown;
         ssize_t got = read_more(l, b, PF_MIN(BLOCK, l->max_line), e);
         if (got < 0)
             return (int)got;
-        out->text.p = b->p;
         if (got == 0)
             break;
-        const char *end = memchr(b->p + shown, '\n', (size_t)got);
-        length += end ? end - (b->p + shown) : got;
+        const char *end = memchr(b->p + at, '\n', (size_t)got);
+        size_t part = end ? (size_t)(end - b->p) - at : (size_t)got;
+        length += (int64_t)part;
+        shown = PF_MIN(SHOWN, at + part);
         out->ended = end != NULL;
         if (end) {
-            int rc = keep(l, b, (size_t)(end - b->p) + 1, e);
+            int rc = keep(l, b, at + part + 1, e);
             if (rc < 0)
                 return rc;
         }
     }
+    out->text = (pf_slice){b->p, shown};
     l->offset += length + out->ended;
     l->number++;
     return 1;
@@ -129,6 +130,8 @@ static int cut(pf_lines *l, pf_buf *b, size_t n, pf_line *out, pf_err *e)
     out->ended = n > 0 && b->p[n - 1] == '\n';
     out->text = (pf_slice){b->p, n};
     skip_bom(l, out);
+    if (out->text.n == 0) /* a byte order mark was all there is */
+        return 0;
     l->offset += (int64_t)n;
     l->number += count_lf(b->p, n) + !out->ended;
     return 1;
@@ -152,8 +155,7 @@ static int batch(pf_lines *l, pf_buf *b, size_t want, pf_line *out, pf_err *e)
         if (got < 0)
             return (int)got;
     }
-    if (b->n == 0 || (l->offset == 0 && got == 0 && b->n == 3 &&
-                      memcmp(b->p, "\xef\xbb\xbf", 3) == 0))
+    if (b->n == 0)
         return 0;
     if (got == 0) /* the end: all of it, a last line may lack its LF */
         return cut(l, b, b->n, out, e);
