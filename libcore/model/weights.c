@@ -53,10 +53,9 @@ static int64_t find_param(const pf_model *m, const char *name)
     int64_t i = pf_model_param_find(m, pf_slice_of(name));
     const char *prefix = m->cfg.family == PF_FAMILY_GPT2 ? "transformer."
                                                          : "model.";
-    if (i >= 0 || strlen(name) + strlen(prefix) >= sizeof full)
+    int n = snprintf(full, sizeof full, "%s%s", prefix, name);
+    if (i >= 0 || n >= (int)sizeof full)
         return i;
-    strcpy(full, prefix);
-    strcat(full, name);
     return pf_model_param_find(m, pf_slice_of(full));
 }
 
