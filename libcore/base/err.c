@@ -35,6 +35,7 @@ static void copy_path(char *dst, size_t n, const char *path)
     dst[n - 1] = 0;
 }
 
+PF_PRINTF(6, 0)
 static int set_va(pf_err *e, int code, const char *file, int64_t line,
                   int64_t byte, const char *fmt, va_list ap)
 {

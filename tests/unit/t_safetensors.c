@@ -14,7 +14,7 @@ static void setup(void)
 {
     if (dir[0])
         return;
-    strcpy(dir, "/tmp/pf-t-safetensors-XXXXXX");
+    snprintf(dir, sizeof dir, "/tmp/pf-t-safetensors-XXXXXX");
     if (!mkdtemp(dir))
         abort();
     snprintf(path, sizeof path, "%s/x.safetensors", dir);
