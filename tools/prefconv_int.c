@@ -66,12 +66,12 @@ int pf_conv_open(pf_conv *c, char **path, int n, pf_err *e)
     if (!c->source)
         return pf_err_nomem(e);
     c->n_source = n;
-    bool standard = false;
+    int standard = 0;
+    for (int i = 0; i < n; i++)
+        standard += strcmp(path[i], "-") == 0;
+    if (standard > 1)
+        return pf_err_set(e, PF_E_USAGE, "standard input named twice");
     for (int i = 0; i < n; i++) {
-        bool dash = strcmp(path[i], "-") == 0;
-        if (dash && standard)
-            return pf_err_set(e, PF_E_USAGE, "standard input named twice");
-        standard |= dash;
         c->source[i].path = path[i];
         int rc = open_source(c, &c->source[i], e);
         if (rc < 0)

@@ -123,12 +123,14 @@ void pf_pool_run(pf_pool *p, pf_task_fn *fn, void *arg, int n)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Signals are for the thread that runs the tool: others block them all. */
+/* Signals are for the thread that runs the tool: others block them, save
+ * SIGPIPE, which comes to the thread that writes and must end the process. */
 static int start_thread(pthread_t *t, void *(*fn)(void *), void *arg,
                         pf_err *e)
 {
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGPIPE);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int rc = pthread_create(t, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
