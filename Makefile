@@ -125,7 +125,7 @@ test: ## install what is missing, build, and run all tests (under five minutes)
 .PHONY: build-tests
 build-tests: $(TESTS) $(if $(filter rel,$(MODE)),,$(FUZZERS))
 
-unit: $(TESTS) ## build and run the unit tests of this MODE (T=name for one)
+unit: $(if $T,$B/tests/t_$T,$(TESTS)) ## build and run the unit tests of this MODE (T=name for one)
 	$(RUN) $(if $T,$B/tests/t_$T,$(TESTS))
 
 lint: all ## layers, headers, sizes, banned functions, man pages

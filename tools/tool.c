@@ -125,10 +125,12 @@ static bool fill_descriptors(void)
 
 static int close_stdout(pf_err *e)
 {
-    bool bad = ferror(stdout) != 0;
     errno = 0;
-    /* EBADF: the run has written by descriptor and closed it, checked. */
-    if ((fclose(stdout) != 0 && errno != EBADF) || bad) {
+    bool bad = fflush(stdout) != 0 || ferror(stdout);
+    /* EBADF: the run wrote by descriptor and has closed it, checked. */
+    if (!bad && fclose(stdout) != 0)
+        bad = errno != EBADF;
+    if (bad) {
         if (!errno)
             errno = EIO;
         return pf_err_errno(e, "(stdout)", "cannot write");
