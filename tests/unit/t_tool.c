@@ -218,6 +218,7 @@ static const pft_test tests[] = {
     {"model path", test_model_path},
     {"max bad", test_max_bad},
     {"process", test_process},
+    {"clean", remove_tree},
 
 };
 
