@@ -31,10 +31,13 @@ PF_INLINE void tile_step(pf_acc *s, int height, const float *a, int as,
                          const float *b)
 {
     vf bv[NV];
+    PF_UNROLL
     for (int j = 0; j < NV; j++)
         bv[j] = vld(b + j * VL);
+    PF_UNROLL
     for (int r = 0; r < height; r++) {
         vf av = vset(a[r * as]);
+        PF_UNROLL
         for (int j = 0; j < NV; j++)
             s->v[r][j] = vfma(av, bv[j], s->v[r][j]);
     }
@@ -50,7 +53,9 @@ PF_INLINE float *tile_at(const pf_tile *t, int r, int j)
 PF_INLINE void tile_load(pf_acc *s, int height, const pf_tile *t)
 {
     bool whole = t->cols == NR;
+    PF_UNROLL
     for (int r = 0; r < height; r++)
+        PF_UNROLL
         for (int j = 0; j < NV; j++) {
             s->v[r][j] = vset(0);
             if (t->mode == PF_TILE_MORE && r < t->rows) {
@@ -62,6 +67,7 @@ PF_INLINE void tile_load(pf_acc *s, int height, const pf_tile *t)
 
 PF_INLINE void tile_store(const pf_acc *s, int height, const pf_tile *t)
 {
+    PF_UNROLL
     for (int j = 0; j < NV; j++) {
         int64_t n = t->cols - j * VL;
         if (n <= 0)
@@ -71,6 +77,7 @@ PF_INLINE void tile_store(const pf_acc *s, int height, const pf_tile *t)
         if (t->bias)
             bias = whole ? vld(t->bias + j * VL)
                          : vld_n(t->bias + j * VL, n, 0);
+        PF_UNROLL
         for (int r = 0; r < height; r++) {
             if (r >= t->rows)
                 break;

@@ -21,6 +21,14 @@
 /* Products of two 64-bit numbers. */
 __extension__ typedef unsigned __int128 pf_u128;
 
+/* Before a loop of at most 16 rounds known at compile time: all of them laid
+ * out, so that an array indexed by it can live in registers. */
+#if defined(__clang__)
+#define PF_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define PF_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define PF_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
 #define PF_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PF_MAX(a, b) ((a) > (b) ? (a) : (b))
