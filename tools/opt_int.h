@@ -20,7 +20,7 @@ static inline bool pf_opt_takes_value(const pf_opt *o)
 }
 static inline bool pf_opt_value_optional(const pf_opt *o)
 {
-    return o->arg && o->arg[0] == '[';
+    return o->arg && o->arg[0] == '[' && o->arg[strlen(o->arg) - 1] == ']';
 }
 
 /* Each appends to out what its option prints. */

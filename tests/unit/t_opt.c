@@ -26,7 +26,7 @@ static const pf_opt options[] = {
     {"beta", 0, PF_OPT_FLOAT, AT(beta), "X", "temperature", 0, 10, NULL},
     {"from", 0, PF_OPT_CHOICE, AT(from), "auto|hh-rlhf|trl", "format", 0, 0,
      NULL},
-    {"words", 'w', PF_OPT_LIST, AT(words), "W,...", "words", 0, 0, NULL},
+    {"words", 'w', PF_OPT_LIST, AT(words), "[NAME=]W,...", "words", 0, 0, NULL},
     {"use_peft", 0, PF_OPT_UNBUILT, 0, NULL, "adapters are not built", 0, 0,
      NULL},
     {0},
