@@ -135,6 +135,31 @@ int pf_checkpoint_last(const char *output_dir, char **out, pf_err *e)
     return rc;
 }
 
+int pf_checkpoint_clear(const char *output_dir, pf_err *e)
+{
+    char **name = NULL;
+    size_t n = 0;
+    int rc = 0;
+    if (pf_path_is_dir(output_dir))
+        rc = pf_list_dir(output_dir, &name, &n, e);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(name[i]);
+        bool ours = number_of(name[i]) >= 0 ||
+                    (strncmp(name[i], "checkpoint-", 11) == 0 && len > 4 &&
+                     strcmp(name[i] + len - 4, ".tmp") == 0);
+        char *path = rc == 0 && ours ? pf_path_join(output_dir, name[i])
+                                     : NULL;
+        if (path)
+            rc = remove_dir(path, e);
+        else if (rc == 0 && ours)
+            rc = pf_err_nomem(e);
+        pf_free(path);
+        pf_free(name[i]);
+    }
+    pf_free(name);
+    return rc;
+}
+
 static int drop_old(const pf_train *t, pf_err *e)
 {
     found f = {0};

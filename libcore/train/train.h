@@ -92,5 +92,7 @@ PF_MUST_CHECK int pf_train_run(pf_model *m, const pf_train_args *a,
  * *out = NULL when there is none. */
 PF_MUST_CHECK int pf_checkpoint_last(const char *output_dir, char **out,
                                      pf_err *e);
+/* Removes all checkpoints, and what is left of unfinished ones. */
+PF_MUST_CHECK int pf_checkpoint_clear(const char *output_dir, pf_err *e);
 
 #endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * preftrain: scored token rows -> a trained Hugging Face model directory. */
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "tools/preftrain_int.h"
+
+static int stop(void *ctx)
+{
+    (void)ctx;
+    return pf_stop_signal();
+}
+
+static void on_step(void *ctx, int64_t step, int64_t total, const char *entry)
+{
+    const pf_train_setup *u = ctx;
+    pf_progress(&u->s->common, "steps", (uint64_t)step, (uint64_t)total, NULL);
+    if (entry)
+        pf_log_msg(pf_tool_log(), PF_LOG_INFO, "%s", entry);
+}
+
+static int check_settings(const pf_train_settings_cli *s, int n_operand,
+                          char **operand, pf_err *e)
+{
+    char q[64];
+    if (n_operand)
+        return pf_err_set(e, PF_E_USAGE, "%s: no operand is taken; rows come "
+                                         "with --train_dataset",
+                          pf_err_quote(q, sizeof q, operand[0],
+                                       strlen(operand[0])));
+    if (!s->model)
+        return pf_err_set(e, PF_E_USAGE, "--model is missing");
+    if (s->do_train && !s->train_dataset)
+        return pf_err_set(e, PF_E_USAGE, "--train_dataset is missing");
+    if (s->do_train && !s->output_dir)
+        return pf_err_set(e, PF_E_USAGE, "--output_dir is missing");
+    if (!s->do_train && s->eval_dataset.n == 0)
+        return pf_err_set(e, PF_E_USAGE, "--do_train false needs "
+                                         "--eval_dataset");
+    if (s->eval_strategy != PF_WHEN_NO && s->eval_dataset.n == 0)
+        return pf_err_set(e, PF_E_USAGE, "--eval_strategy needs "
+                                         "--eval_dataset");
+    return 0;
+}
+
+/* Where to go on from, and what of an older run stands in the way. */
+static int find_start(const pf_train_settings_cli *s, char **resume,
+                      pf_err *e)
+{
+    const char *r = s->resume;
+    *resume = NULL;
+    if (!s->do_train || !s->output_dir)
+        return 0;
+    if (r && strcmp(r, "false") != 0 && strcmp(r, "true") != 0) {
+        *resume = pf_strdup(r);
+        return *resume ? 0 : pf_err_nomem(e);
+    }
+    if (r && strcmp(r, "true") == 0) {
+        int rc = pf_checkpoint_last(s->output_dir, resume, e);
+        if (rc == 0 && !*resume)
+            pf_log_msg(pf_tool_log(), PF_LOG_WARN,
+                       "no checkpoint in %s: starting from the beginning",
+                       s->output_dir);
+        if (rc < 0 || *resume)
+            return rc;
+        return pf_checkpoint_clear(s->output_dir, e);
+    }
+    char *path = pf_path_join(s->output_dir, "metrics.jsonl");
+    bool there = path && pf_path_exists(path);
+    int rc = path ? 0 : pf_err_nomem(e);
+    pf_free(path);
+    if (rc == 0 && there && !s->common.force)
+        return pf_err_pos(e, PF_E_IO, s->output_dir, 0, -1,
+                          "holds a run already (-f replaces it, "
+                          "--resume_from_checkpoint true goes on)");
+    return rc == 0 ? pf_checkpoint_clear(s->output_dir, e) : rc;
+}
+
+static int train(pf_train_setup *u, const char *resume, pf_err *e)
+{
+    pf_train_args a;
+    bool seq = pf_set_head(pf_train_setup_first(u))->kind == PF_ROW_SEQ;
+    int rc = pf_preftrain_args(u->s, seq, &a, e);
+    if (rc < 0)
+        return rc;
+    a.resume = resume;
+    a.identity = &u->identity;
+    a.step0 = u->step0;
+    a.step0_rms = u->step0_rms;
+    pf_train_hooks h = {.ctx = u, .log = pf_tool_log(), .stop = stop,
+                        .step = on_step, .beside = pf_train_setup_beside};
+    pf_train_result r;
+    pf_catch_stop();
+    rc = pf_train_run(u->model, &a, pf_train_setup_rows(u), u->eval_set,
+                      u->n_eval, &h, &r, e);
+    pf_progress_end(&u->s->common);
+    if (rc == 0 && r.stopped)
+        pf_log_msg(pf_tool_log(), PF_LOG_WARN,
+                   "stopped after step %lld; --resume_from_checkpoint true "
+                   "goes on", (long long)r.steps);
+    return rc;
+}
+
+static int run(const pf_tool *t, void *settings, int n_operand,
+               char **operand, pf_err *e)
+{
+    const pf_train_settings_cli *s = settings;
+    pf_train_setup u = {.s = s};
+    pf_train_args a;
+    char *resume = NULL;
+    (void)t;
+    pf_preftrain_notes();
+    int rc = check_settings(s, n_operand, operand, e);
+    if (rc == 0) /* mistakes of usage first: opening sets may take long */
+        rc = pf_preftrain_args(s, s->loss_type.n == 1 &&
+                                      strcmp(s->loss_type.v[0], "nll") == 0,
+                               &a, e);
+    if (rc == 0)
+        rc = pf_train_setup_open(&u, e);
+    if (rc == 0)
+        rc = find_start(s, &resume, e);
+    if (rc == 0)
+        rc = train(&u, resume, e);
+    pf_train_setup_release(&u);
+    pf_free(resume);
+    return rc;
+}
+
+static const pf_tool tool = {
+    .name = "preftrain",
+    .synopsis = "--model MODEL --train_dataset DIR --output_dir DIR "
+                "[option ...]",
+    .summary = "train a language model on preferences, without its reference",
+    .options = pf_preftrain_options,
+    .common = "threads j progress seed force f",
+    .settings_size = sizeof(pf_train_settings_cli),
+    .defaults = pf_preftrain_defaults,
+    .run = run,
+};
+
+int main(int argc, char **argv)
+{
+    return pf_tool_main(&tool, argc, argv);
+}
