@@ -391,9 +391,10 @@ static int put_ident(pf_jw *j, const char *key, const pf_ident *id, pf_err *e)
 {
     pf_buf b = {0};
     int rc = pf_ident_json(id, &b, e);
-    pf_jw_key(j, key);
-    if (rc == 0)
+    if (rc == 0) {
+        pf_jw_key(j, key);
         pf_jw_raw(j, pf_buf_slice(&b));
+    }
     pf_buf_release(&b);
     return rc;
 }
@@ -441,9 +442,10 @@ static int save_state(const pf_train *t, const char *dir, pf_err *e)
     for (size_t i = 0; i < 2 && rc == 0; i++) {
         char hex[17];
         rc = hash_file(dir, files[i], hex, e);
+        if (rc < 0)
+            break;
         pf_jw_key(&j, files[i]);
-        if (rc == 0)
-            pf_jw_cstr(&j, hex);
+        pf_jw_cstr(&j, hex);
     }
     pf_jw_end(&j, '}');
     pf_jw_end(&j, '}');

@@ -69,11 +69,12 @@ void pf_jw_metric(pf_jw *j, const char *prefix, const char *key, double v)
     pf_buf k = {0};
     pf_buf_str(&k, prefix);
     pf_buf_str(&k, key);
-    if (k.failed)
+    if (k.failed) {
         j->out->failed = true;
-    else
+    } else {
         pf_jw_key_s(j, pf_buf_slice(&k));
-    pf_jw_f64(j, v);
+        pf_jw_f64(j, v);
+    }
     pf_buf_release(&k);
 }
 
