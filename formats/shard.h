@@ -173,9 +173,27 @@ void pf_ref_out_cell(const pf_ref_out *o, uint32_t cell, uint64_t *first,
 PF_MUST_CHECK int pf_ref_out_put(pf_ref_out *o, uint32_t cell,
                                  const float *token, const double *sum,
                                  pf_err *e);
-/* All cells there: publish. Else PF_E_LIMIT... never: returns 1 and leaves
- * the parts for a later --resume. Frees. */
+/* The rows of the set it is for. */
+const pf_rowset *pf_ref_out_rows(const pf_ref_out *o);
+/* All cells there: publish and 0. Else 1, the parts stay for a later resume.
+ * Frees. */
 PF_MUST_CHECK int pf_ref_out_finish(pf_ref_out *o, pf_err *e);
 void pf_ref_out_abort(pf_ref_out *o); /* keeps finished parts. Frees. */
+
+/* The same parts for a set that is being written from a stream: the
+ * references of rows [first, first + n) of a chunk, kept in dir under a
+ * temporary name until the set is published. Load: 1 = token and sum filled,
+ * 0 = not there (a part of other rows or another identity is removed). */
+PF_MUST_CHECK int pf_batch_load(const char *dir, const char *name,
+                                const pf_ident *ident, const pf_chunk *c,
+                                uint32_t first, uint32_t n, float *token,
+                                double *sum, pf_err *e);
+PF_MUST_CHECK int pf_batch_save(const char *dir, const char *name,
+                                const pf_ident *ident, const pf_chunk *c,
+                                uint32_t first, uint32_t n,
+                                const float *token, const double *sum,
+                                pf_err *e);
+PF_MUST_CHECK int pf_batch_remove(const char *dir, const char *name,
+                                  pf_err *e);
 
 #endif

@@ -117,8 +117,10 @@ int pf_cols_read(pf_cols_head *h, pf_cols *out, const pf_ck *c,
         rc = read_ident(h, c, e);
     if (rc == 0 && pf_ck_find(c, "token")) {
         rc = pf_ck_need(c, "token", 'f', n_token, &s, e);
-        if (rc == 0)
+        if (rc == 0) {
             out->token = s->p;
+            n_token = s->n;
+        }
     }
     if (rc == 0)
         rc = pf_ck_need(c, "sum", 'd',

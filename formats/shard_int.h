@@ -200,7 +200,8 @@ typedef struct pf_cols_head {
     pf_hash128 rows;
 } pf_cols_head;
 void pf_cols_head_release(pf_cols_head *h);
-/* Reads a verified COLS chunk; counts are checked against n_token. */
+/* Reads a verified COLS chunk; it must have n_token log-probs (UINT64_MAX:
+ * any number, the caller compares). */
 PF_MUST_CHECK int pf_cols_read(pf_cols_head *h, pf_cols *out, const pf_ck *c,
                                uint64_t n_token, pf_err *e);
 /* The rows' part of a cols chunk comes from head. */
@@ -350,8 +351,4 @@ const pf_chunk *pf_set_shard(const pf_set *s, size_t i);
 const pf_manifest *pf_set_manifest(const pf_set *s);
 /* As pf_set_open with every complete reference attached to the chunks. */
 PF_MUST_CHECK int pf_set_open_all(pf_set **out, const char *dir, pf_err *e);
-/* Published files of a complete reference -> SHA256SUMS and final names. */
-PF_MUST_CHECK int pf_ref_publish(const char *dir, const pf_ref_manifest *m,
-                                 pf_sums *sums, pf_err *e);
-
 #endif

@@ -325,7 +325,7 @@ static int open_sidecar(const pf_set *s, set_ref *r, size_t i, pf_err *e)
     uint8_t id[PF_SHA256_BYTES];
     int rc = pf_ident_digest(&r->man.ident, id, e);
     if (rc == 0)
-        rc = pf_cols_file_open(f, s->dir, l->file, c->ck.tail.completion, e);
+        rc = pf_cols_file_open(f, s->dir, l->file, UINT64_MAX, e);
     if (rc < 0)
         return rc;
     pf_hash128 rows = pf_rows_hash(c->key, c->n);
@@ -342,6 +342,10 @@ static int open_sidecar(const pf_set *s, set_ref *r, size_t i, pf_err *e)
         f->ck.head.seq != i)
         return pf_err_pos(e, PF_E_IDENTITY, f->path, 0, 0,
                           "references of other rows");
+    if (f->cols.token && f->cols.n_token != c->ck.tail.completion)
+        return pf_err_pos(e, PF_E_FORMAT, f->path, 0, 0,
+                          "%" PRIu64 " log-probs for %" PRIu64 " tokens",
+                          f->cols.n_token, c->ck.tail.completion);
     if (strcmp(f->head.name, r->man.name) != 0 ||
         f->ck.tail.hash != l->trailer || f->map.n != l->bytes)
         return pf_err_pos(e, PF_E_FORMAT, f->path, 0, 0,
