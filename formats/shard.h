@@ -184,16 +184,16 @@ void pf_ref_out_abort(pf_ref_out *o); /* keeps finished parts. Frees. */
  * references of rows [first, first + n) of a chunk, kept in dir under a
  * temporary name until the set is published. Load: 1 = token and sum filled,
  * 0 = not there (a part of other rows or another identity is removed). */
-PF_MUST_CHECK int pf_batch_load(const char *dir, const char *name,
+PF_MUST_CHECK int pf_ref_part_load(const char *dir, const char *name,
                                 const pf_ident *ident, const pf_chunk *c,
                                 uint32_t first, uint32_t n, float *token,
                                 double *sum, pf_err *e);
-PF_MUST_CHECK int pf_batch_save(const char *dir, const char *name,
+PF_MUST_CHECK int pf_ref_part_save(const char *dir, const char *name,
                                 const pf_ident *ident, const pf_chunk *c,
                                 uint32_t first, uint32_t n,
                                 const float *token, const double *sum,
                                 pf_err *e);
-PF_MUST_CHECK int pf_batch_remove(const char *dir, const char *name,
+PF_MUST_CHECK int pf_ref_part_remove(const char *dir, const char *name,
                                   pf_err *e);
 
 #endif

@@ -125,7 +125,7 @@ static void batch_file(char *buf, size_t n, uint64_t first, const char *name)
     snprintf(buf, n, "rows-%012" PRIu64 ".%s.part", first, name);
 }
 
-int pf_batch_load(const char *dir, const char *name, const pf_ident *ident,
+int pf_ref_part_load(const char *dir, const char *name, const pf_ident *ident,
                   const pf_chunk *c, uint32_t first, uint32_t n, float *token,
                   double *sum, pf_err *e)
 {
@@ -143,7 +143,7 @@ int pf_batch_load(const char *dir, const char *name, const pf_ident *ident,
     return 1;
 }
 
-int pf_batch_save(const char *dir, const char *name, const pf_ident *ident,
+int pf_ref_part_save(const char *dir, const char *name, const pf_ident *ident,
                   const pf_chunk *c, uint32_t first, uint32_t n,
                   const float *token, const double *sum, pf_err *e)
 {
@@ -176,7 +176,7 @@ static bool is_part(const char *file, void *ctx)
            strcmp(p + 1 + strspn(p + 1, "0123456789"), ".part") == 0;
 }
 
-int pf_batch_remove(const char *dir, const char *name, pf_err *e)
+int pf_ref_part_remove(const char *dir, const char *name, pf_err *e)
 {
     part_filter f = {"rows-", name};
     return pf_dir_sweep(dir, is_part, &f, e);

@@ -86,7 +86,7 @@ static int open_out(flow *f, const pf_chunk *c, pf_err *e)
         return 0;
     int rc = pf_rows_out_open(&f->out, &f->head, &o, e);
     if (rc == 0 && r->dir && !r->resume)
-        rc = pf_batch_remove(r->dir, r->name, e);
+        rc = pf_ref_part_remove(r->dir, r->name, e);
     return rc;
 }
 
@@ -121,12 +121,12 @@ static int batch(flow *f, const pf_chunk *c, uint32_t first, uint32_t n,
     if (rc == 0)
         rc = token_room(r, n, &tokens, e);
     if (rc == 0 && r->dir && r->resume)
-        rc = pf_batch_load(r->dir, r->name, &r->ident, c, first, n,
+        rc = pf_ref_part_load(r->dir, r->name, &r->ident, c, first, n,
                                   r->token, r->sum, e);
     if (rc == 0) {
         rc = score(r, f->at + first, n, e);
         if (rc == 0 && r->dir)
-            rc = pf_batch_save(r->dir, r->name, &r->ident, c, first, n,
+            rc = pf_ref_part_save(r->dir, r->name, &r->ident, c, first, n,
                                r->token, r->sum, e);
     }
     const float *t = r->token;
@@ -187,7 +187,7 @@ static int finish(flow *f, pf_err *e)
         pf_record_writer_finish(&f->lines);
     }
     if (rc == 0 && r->dir)
-        rc = pf_batch_remove(r->dir, r->name, e);
+        rc = pf_ref_part_remove(r->dir, r->name, e);
     if (rc == 0 && r->w) {
         pf_writer *w = r->w;
         r->w = NULL;
