@@ -9,6 +9,7 @@
 #ifndef PF_TEXT_TEMPLATE_H
 #define PF_TEXT_TEMPLATE_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/str.h"
@@ -28,12 +29,17 @@ typedef struct pf_rendered {
     pf_buf text;
     pf_tmpl_span *span;
     size_t n_span, cap_span;
+    /* work memory, kept from call to call */
+    pf_arena arena;
+    pf_json *json;
 } pf_rendered;
 void pf_rendered_release(pf_rendered *r);
 
 /* Compiles the source of a Jinja template (as transformers renders it: with
  * trim_blocks and lstrip_blocks). name is used in messages ("line:column").
- * PF_E_USAGE for a construct outside the supported subset, naming it. */
+ * PF_E_USAGE for a construct outside the supported subset, naming it: tags
+ * if, for, set, macro, generation, break, continue; the operators, filters,
+ * tests, methods and functions listed in tmpl_parse.c. */
 PF_MUST_CHECK int pf_template_new(pf_template **out, pf_slice source,
                                   const char *name, pf_err *e);
 void pf_template_free(pf_template *t);
@@ -46,6 +52,10 @@ typedef struct pf_render_args {
     pf_slice tools;  /* raw JSON, or {NULL, 0} */
     pf_slice kwargs; /* raw JSON object chat_template_kwargs, or {NULL, 0} */
     bool add_generation_prompt;
+    /* Find the assistant turns: by the template's generation tags; without
+     * any by rendering the conversation up to each turn, which must be a
+     * prefix of the whole. PF_E_FORMAT when it is not. */
+    bool mark_loss;
     pf_slice bos, eos; /* token texts the template may print */
 } pf_render_args;
 
