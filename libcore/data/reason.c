@@ -26,6 +26,7 @@ static const struct {
     [PF_REASON_NO_LOSS] = {"no_loss", false},
     [PF_REASON_TOO_LONG] = {"too_long", false},
     [PF_REASON_SPECIAL_TOKEN] = {"special_token", false},
+    [PF_REASON_TEMPLATE] = {"template", false},
 };
 
 const char *pf_reason_name(pf_reason r)

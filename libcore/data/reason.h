@@ -30,6 +30,7 @@ typedef enum pf_reason {
     PF_REASON_NO_LOSS,       /* a sequence without a token that carries loss */
     PF_REASON_TOO_LONG,      /* over --max-length under --truncation drop */
     PF_REASON_SPECIAL_TOKEN, /* --special error met an added token in content */
+    PF_REASON_TEMPLATE,      /* the chat template refused the messages */
     PF_REASON_COUNT
 } pf_reason;
 

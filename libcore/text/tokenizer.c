@@ -313,6 +313,13 @@ int32_t pf_tokenizer_id(const pf_tokenizer *t, pf_slice content)
     return v ? (int32_t)*v : -1;
 }
 
+pf_slice pf_tokenizer_text(const pf_tokenizer *t, uint32_t id)
+{
+    if (id >= t->n_entry || !t->entry[id].known)
+        return (pf_slice){NULL, 0};
+    return pf_tok_string(t, id);
+}
+
 int32_t pf_tokenizer_bos(const pf_tokenizer *t)
 {
     return t->bos;

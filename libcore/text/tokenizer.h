@@ -47,6 +47,8 @@ pf_slice pf_tokenizer_config_json(const pf_tokenizer *t); /* may be empty */
 uint32_t pf_tokenizer_vocab(const pf_tokenizer *t);
 /* Id of a token by its exact content ("<|endoftext|>"), or -1. */
 int32_t pf_tokenizer_id(const pf_tokenizer *t, pf_slice content);
+/* And back: the content of an id as the file spells it, or {NULL, 0}. */
+pf_slice pf_tokenizer_text(const pf_tokenizer *t, uint32_t id);
 /* From tokenizer_config.json (bos_token, eos_token, pad_token; a string or
  * {"content":..}); -1 when there is none. A config.json's eos_token_id is
  * used when the tokenizer files name none. */
