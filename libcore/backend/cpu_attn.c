@@ -20,15 +20,19 @@ static void widen(int64_t *first, int64_t *end, int32_t from, int32_t to)
     *end = PF_MAX(*end, to);
 }
 
-void pf_attn_block_init(pf_attn_block *b, const pf_attn *a, pf_group group,
-                        int64_t row, int64_t n)
+void pf_attn_block_init(pf_attn_block *b, const pf_gemm_kern *g,
+                        const pf_attn *a, pf_group group, int64_t row,
+                        int64_t n)
 {
     int64_t p0 = -1, p1 = -1, b0 = -1, b1 = -1, unit = PF_KEY_UNIT;
     *b = (pf_attn_block){
         .row = row, .n = n, .key = group.row, .n_key = group.n};
     for (int64_t i = row; i < row + n; i++) {
-        widen(&p0, &p1, a->keys[i].p0, a->keys[i].p1);
-        widen(&b0, &b1, a->keys[i].b0, a->keys[i].b1);
+        const pf_keys *k = &a->keys[i];
+        int64_t *end = &b->tile_end[(i - row) / g->mr];
+        widen(&p0, &p1, k->p0, k->p1);
+        widen(&b0, &b1, k->b0, k->b1);
+        *end = PF_MAX(*end, PF_MAX(k->p1, k->b1) - b->key);
     }
     const int64_t from[2] = {p0, b0}, to[2] = {p1, b1};
     for (int r = 0; r < 2; r++) {
@@ -113,6 +117,8 @@ void pf_attn_scores(const pf_gemm_kern *g, float *s, const pf_attn_block *b,
             t.b = turned + j * D;
             t.cols = g->nr;
             for (int64_t i = 0; i < b->n; i += g->mr) {
+                if (j >= b->tile_end[i / g->mr])
+                    continue;
                 t.a = a + i / g->mr * a_tile;
                 t.rows = (int)PF_MIN(g->mr, b->n - i);
                 t.c = s + at / PF_LINE * line + at % PF_LINE + i * PF_LINE;
@@ -134,11 +140,12 @@ void pf_attn_gather(const pf_gemm_kern *g, float *o, int64_t ld,
                  .c_line = PF_LINE,
                  .mode = PF_TILE_SET};
     for (int r = 0; r < b->n_run; r++, t.mode = PF_TILE_MORE) {
-        t.depth = PF_MIN(b->end[r], b->n_key) - b->first[r];
         for (int64_t d = 0; d < D; d += g->nr) {
             t.b = panels + d * b->n_key + b->first[r] * g->nr;
             t.cols = (int)PF_MIN(g->nr, D - d);
             for (int64_t i = 0; i < b->n; i += g->mr) {
+                int64_t end = PF_MIN(b->end[r], b->tile_end[i / g->mr]);
+                t.depth = PF_MAX(end - b->first[r], 0);
                 t.a = s + i * PF_LINE;
                 t.rows = (int)PF_MIN(g->mr, b->n - i);
                 t.c = o + i * ld + d;
@@ -219,7 +226,7 @@ static void attn_task(void *arg, int task, int thread)
     const uint16_t *drop = pf_attn_drop_bits(hidden, a, group);
     for (int64_t i = 0; i < group.n; i += step) {
         pf_attn_block b;
-        pf_attn_block_init(&b, a, group, group.row + i,
+        pf_attn_block_init(&b, g, a, group, group.row + i,
                            PF_MIN(step, group.n - i));
         pf_cpu_pack_lines(g, q, base + i * ld + (int64_t)h * D, ld, b.n, D);
         pf_attn_scores(g, s, &b, q, keys, D);

@@ -58,16 +58,21 @@ static void scatter(const pf_gemm_kern *g, float *out, int64_t ld,
                  .ldb = g->nr,
                  .ldc = ld,
                  .c_line = PF_LINE,
-                 .depth = b->n,
                  .mode = PF_TILE_MORE};
     for (int r = 0; r < b->n_run; r++) {
         int64_t end = PF_MIN(b->end[r], b->n_key);
         for (int64_t k = b->first[r]; k < end; k += g->half) {
             int64_t at = k - b->first[r];
-            t.a = s + at / PF_LINE * line + at % PF_LINE;
+            int64_t skip = 0; /* rows before the first that sees key k */
+            while (skip < b->n && b->tile_end[skip / g->mr] <= k)
+                skip += g->mr;
+            if (skip >= b->n)
+                continue;
+            t.depth = b->n - skip;
+            t.a = s + at / PF_LINE * line + at % PF_LINE + skip * PF_LINE;
             t.rows = (int)PF_MIN(g->half, end - k);
             for (int64_t d = 0; d < D; d += g->nr) {
-                t.b = x + d * b->n;
+                t.b = x + d * b->n + skip * g->nr;
                 t.cols = (int)PF_MIN(g->nr, D - d);
                 t.c = out + k * ld + d;
                 g->columns(&t);
@@ -128,7 +133,7 @@ static void attn_bwd_task(void *arg, int task, int thread)
     for (int h = kv * per; h < (kv + 1) * per; h++)
         for (int64_t i = 0; i < group.n; i += step) {
             pf_attn_block b;
-            pf_attn_block_init(&b, a, group, group.row + i,
+            pf_attn_block_init(&b, g, a, group, group.row + i,
                                PF_MIN(step, group.n - i));
             if (b.n_run)
                 block_bwd(j, &m, &b, drop, h, kv);

@@ -29,6 +29,9 @@ typedef struct pf_attn_block {
     int n_run;
     int64_t first[2], end[2]; /* runs in keys, multiples of the unit */
     int64_t n_line;       /* lines of all runs */
+    /* Of each tile of mr rows: no row of it sees a key from here on. What
+     * lies beyond is neither computed nor summed: it would add zeros. */
+    int64_t tile_end[PF_ATTN_ROWS];
 } pf_attn_block;
 
 /* Rows of a block under these kernels. */
@@ -37,8 +40,9 @@ static inline int64_t pf_attn_rows(const pf_gemm_kern *g)
     return PF_ATTN_ROWS / g->mr * g->mr;
 }
 
-void pf_attn_block_init(pf_attn_block *b, const pf_attn *a, pf_group group,
-                        int64_t row, int64_t n);
+void pf_attn_block_init(pf_attn_block *b, const pf_gemm_kern *g,
+                        const pf_attn *a, pf_group group, int64_t row,
+                        int64_t n);
 /* bits[n_line]: the keys that batch row i sees. drop: bits hidden, for each
  * line of the group, or NULL. */
 void pf_attn_bits(uint16_t *bits, const pf_attn_block *b, const pf_keys *k,
