@@ -211,24 +211,27 @@ static void coefficients(pf_batch *b, const pf_block *k, const double *weight)
     }
 }
 
-int pf_batch_run(pf_batch *b, const double *weight, pf_err *e)
+static int run_block(pf_batch *b, const pf_block *k, const double *weight,
+                     pf_err *e)
 {
     pf_forward_out out = {.logp = b->b_logp, .entropy = b->b_entropy,
                           .mean_logit = b->b_logit, .top1_hit = b->b_hit};
+    int rc = pf_model_forward(b->model, k, weight != NULL, NULL, &out, e);
+    if (rc < 0)
+        return rc;
+    gather(b, k);
+    coefficients(b, k, weight);
+    return weight ? pf_model_backward(b->model, k, b->b_coef, e) : 0;
+}
+
+int pf_batch_run(pf_batch *b, const double *weight, pf_err *e)
+{
+    int rc = 0;
     /* seq: what carries no loss has no target and counts 0 */
     memset(b->logp, 0, b->first[b->n] * sizeof *b->logp);
-    for (size_t i = 0; i < b->plan.n_block; i++) {
-        const pf_block *k = &b->plan.block[i];
-        int rc = pf_model_forward(b->model, k, weight != NULL, NULL, &out, e);
-        if (rc < 0)
-            return rc;
-        gather(b, k);
-        coefficients(b, k, weight);
-        if (!weight)
-            continue;
-        rc = pf_model_backward(b->model, k, b->b_coef, e);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    pf_mem_guard(true);
+    for (size_t i = 0; i < b->plan.n_block && rc == 0; i++)
+        rc = run_block(b, &b->plan.block[i], weight, e);
+    pf_mem_guard(false);
+    return rc;
 }

@@ -59,8 +59,8 @@ PF_MUST_CHECK int pf_batch_load(pf_batch *b, const uint32_t *at, uint32_t n,
 /* Room for the largest step to come: rows and head rows of a block. */
 PF_MUST_CHECK int pf_batch_reserve(pf_batch *b, int64_t rows, int64_t head,
                                    uint64_t *bytes, pf_err *e);
-/* Forward; items are filled. With weight (one a row: what the row's loss
- * counts in the step's) also backward: gradients are added to. */
+/* Forward, once a load; items are filled. With weight (one a row: what the
+ * row's loss counts in the step's) also backward: gradients are added to. */
 PF_MUST_CHECK int pf_batch_run(pf_batch *b, const double *weight, pf_err *e);
 
 #endif

@@ -182,12 +182,15 @@ static int check_step0(pf_train *t, pf_err *e)
                    pf_loss_at_zero(&t->a->loss));
         return 0;
     }
-    pf_log_msg(t->h->log,
-               t->a->step0 == PF_STEP0_REPORT ? PF_LOG_INFO : PF_LOG_WARN,
-               "step 0: references differ by %.3g nat rms a token (allowed "
-               "%.3g), at most %.3g a branch", rms,
-               t->a->step0 == PF_STEP0_REPORT ? INFINITY : t->a->step0_rms,
-               most);
+    if (t->a->step0 == PF_STEP0_REPORT)
+        pf_log_msg(t->h->log, PF_LOG_INFO,
+                   "step 0: references of other origin: %.3g nat rms a token "
+                   "from the policy, at most %.3g a branch", rms, most);
+    else
+        pf_log_msg(t->h->log, PF_LOG_WARN,
+                   "step 0: references differ by %.3g nat rms a token "
+                   "(allowed %.3g), at most %.3g a branch", rms,
+                   t->a->step0_rms, most);
     if (t->a->step0 == PF_STEP0_TOLERANCE && !(rms <= t->a->step0_rms))
         return pf_err_set(e, PF_E_IDENTITY,
                           "step 0: references differ by %.3g nat rms a token "
