@@ -4,7 +4,7 @@
  * object is found, and of attention and the head. The contenders take turns
  * round by round, so that a noisy machine hits both; medians of the rounds.
  *
- *   bench_gemm [threads [rounds]]
+ *   bench_gemm [threads [rounds [portable|avx2|avx512]]]
  *
  * Prints per shape: ours and OpenBLAS in GF/s and their ratio. OpenBLAS gets
  * its operands unpacked, as a caller has them; ours packs the left one in the
@@ -228,6 +228,9 @@ int main(int argc, char **argv)
     bench b = {.rounds = argc > 2 ? atoi(argv[2]) : 9};
     if (threads < 1 || b.rounds < 1 || b.rounds > MAX_ROUNDS)
         return 2;
+    for (int t = PF_CPU_PORTABLE; argc > 3 && t <= PF_CPU_AVX512; t++)
+        if (strcmp(argv[3], pf_cpu_name((pf_cpu)t)) == 0)
+            pf_cpu_cap((pf_cpu)t);
     pf_pool *pool = NULL;
     pf_err e = PF_ERR_INIT;
     char text[400];
