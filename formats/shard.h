@@ -12,6 +12,8 @@
 #ifndef PF_FORMATS_SHARD_H
 #define PF_FORMATS_SHARD_H
 
+#include <stdio.h>
+
 #include "base/io.h"
 #include "base/log.h"
 #include "data/identity.h"
@@ -97,6 +99,8 @@ uint32_t pf_chunk_rows(const pf_chunk *c);
 /* Row i of it; points into the chunk. */
 void pf_chunk_row(const pf_chunk *c, uint32_t i, pf_row *out);
 pf_hash128 pf_chunk_key(const pf_chunk *c, uint32_t i);
+/* Recomputes what reading takes on trust: row keys, reference sums. */
+PF_MUST_CHECK int pf_chunk_verify(const pf_chunk *c, pf_err *e);
 /* References that came with the chunk, all complete. */
 uint32_t pf_chunk_refs(const pf_chunk *c);
 pf_ref_decl pf_chunk_ref(const pf_chunk *c, uint32_t ref);
@@ -144,6 +148,9 @@ bool pf_set_ref_imported(const pf_set *s); /* sums only */
 /* As pf_set_open without references, and more: every row key recomputed, all
  * references, every file against SHA256SUMS. */
 PF_MUST_CHECK int pf_set_verify(const char *dir, pf_err *e);
+/* A np.memmap line for every section of one of its shards or sidecars. */
+PF_MUST_CHECK int pf_shard_numpy(const char *dir, const char *file,
+                                 FILE *out, pf_err *e);
 /* Names of the complete references of a set, sorted; free both levels. */
 PF_MUST_CHECK int pf_set_ref_names(const char *dir, char ***names, size_t *n,
                                    pf_err *e);

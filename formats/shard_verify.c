@@ -32,6 +32,41 @@ static int check_sums(const pf_chunk *c, uint32_t r, pf_err *e)
     return 0;
 }
 
+int pf_chunk_verify(const pf_chunk *c, pf_err *e)
+{
+    int rc = pf_chunk_check_keys(c, e);
+    for (uint32_t r = 0; r < pf_chunk_refs(c) && rc == 0; r++)
+        rc = check_sums(c, r, e);
+    return rc;
+}
+
+int pf_shard_numpy(const char *dir, const char *file, FILE *out, pf_err *e)
+{
+    pf_mapping m = {0};
+    pf_ck c;
+    char *path = pf_path_join(dir, file);
+    int rc = path ? pf_mapping_open(&m, path, true, e) : pf_err_nomem(e);
+    if (rc == 0)
+        rc = pf_ck_open(&c, m.p, m.n, path, 0, e);
+    for (uint32_t i = 0; rc == 0 && i < c.head.n_sec; i++) {
+        const pf_ck_sec *s = &c.sec[i];
+        const char *type = s->dtype == 'B'   ? "u1"
+                           : s->dtype == 'H' ? "<u2"
+                           : s->dtype == 'I' ? "<u4"
+                           : s->dtype == 'Q' ? "<u8"
+                           : s->dtype == 'f' ? "<f4"
+                                             : "<f8";
+        if (s->n && s->codec == PF_CK_RAW)
+            fprintf(out, "%s = np.memmap('%s', '%s', 'r', offset=%zu, "
+                    "shape=(%" PRIu64 ",))\n", s->name, path, type,
+                    (size_t)((const unsigned char *)s->p - m.p), s->n);
+    }
+    if (m.p)
+        pf_mapping_close(&m);
+    pf_free(path);
+    return rc;
+}
+
 static int put_file(pf_sums *sums, const char *dir, const char *name,
                     pf_err *e)
 {
@@ -105,12 +140,8 @@ int pf_set_verify(const char *dir, pf_err *e)
     int rc = pf_set_open_all(&s, dir, e);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; i < pf_set_shards(s) && rc == 0; i++) {
-        const pf_chunk *c = pf_set_shard(s, i);
-        rc = pf_chunk_check_keys(c, e);
-        for (uint32_t r = 0; r < pf_chunk_refs(c) && rc == 0; r++)
-            rc = check_sums(c, r, e);
-    }
+    for (size_t i = 0; i < pf_set_shards(s) && rc == 0; i++)
+        rc = pf_chunk_verify(pf_set_shard(s, i), e);
     if (rc == 0)
         rc = check_sums_file(s, dir, e);
     pf_set_close(s);
