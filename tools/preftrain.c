@@ -2,9 +2,9 @@
  *
  * preftrain: scored token rows -> a trained Hugging Face model directory. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "tools/preftrain_int.h"
 
@@ -46,37 +46,61 @@ static int check_settings(const pf_train_settings_cli *s, int n_operand,
     return 0;
 }
 
-/* Where to go on from, and what of an older run stands in the way. */
-static int find_start(const pf_train_settings_cli *s, char **resume,
-                      pf_err *e)
+static bool wants_resume(const pf_train_settings_cli *s)
 {
-    const char *r = s->resume;
-    *resume = NULL;
-    if (!s->do_train || !s->output_dir)
+    return s->do_train && s->resume && strcmp(s->resume, "false") != 0;
+}
+
+/* An older run is neither mixed with nor lost. */
+static int check_output(const pf_train_settings_cli *s, pf_err *e)
+{
+    if (!s->output_dir || s->common.force || wants_resume(s))
         return 0;
-    if (r && strcmp(r, "false") != 0 && strcmp(r, "true") != 0) {
-        *resume = pf_strdup(r);
-        return *resume ? 0 : pf_err_nomem(e);
-    }
-    if (r && strcmp(r, "true") == 0) {
-        int rc = pf_checkpoint_last(s->output_dir, resume, e);
-        if (rc == 0 && !*resume)
-            pf_log_msg(pf_tool_log(), PF_LOG_WARN,
-                       "no checkpoint in %s: starting from the beginning",
-                       s->output_dir);
-        if (rc < 0 || *resume)
-            return rc;
-        return pf_checkpoint_clear(s->output_dir, e);
-    }
     char *path = pf_path_join(s->output_dir, "metrics.jsonl");
-    bool there = path && pf_path_exists(path);
-    int rc = path ? 0 : pf_err_nomem(e);
+    if (!path)
+        return pf_err_nomem(e);
+    bool there = pf_path_exists(path);
     pf_free(path);
-    if (rc == 0 && there && !s->common.force)
+    if (there)
         return pf_err_pos(e, PF_E_IO, s->output_dir, 0, -1,
                           "holds a run already (-f replaces it, "
                           "--resume_from_checkpoint true goes on)");
-    return rc == 0 ? pf_checkpoint_clear(s->output_dir, e) : rc;
+    return 0;
+}
+
+/* The output would take the place of the weights that a resume and the
+ * references are compared with. */
+static int check_in_place(const pf_train_setup *u, pf_err *e)
+{
+    struct stat a, b;
+    if (!u->s->do_train || stat(u->dir, &a) != 0 ||
+        stat(u->s->output_dir, &b) != 0 || a.st_dev != b.st_dev ||
+        a.st_ino != b.st_ino)
+        return 0;
+    return pf_err_set(e, PF_E_USAGE,
+                      "--output_dir is the model's own directory");
+}
+
+/* Where to go on from; a fresh start removes checkpoints of an older run. */
+static int find_start(const pf_train_settings_cli *s, char **resume,
+                      pf_err *e)
+{
+    *resume = NULL;
+    if (!s->do_train)
+        return 0;
+    if (wants_resume(s) && strcmp(s->resume, "true") != 0) {
+        *resume = pf_strdup(s->resume);
+        return *resume ? 0 : pf_err_nomem(e);
+    }
+    if (wants_resume(s)) {
+        int rc = pf_checkpoint_last(s->output_dir, resume, e);
+        if (rc < 0 || *resume)
+            return rc;
+        pf_log_msg(pf_tool_log(), PF_LOG_WARN,
+                   "no checkpoint in %s: starting from the beginning",
+                   s->output_dir);
+    }
+    return pf_checkpoint_clear(s->output_dir, e);
 }
 
 static int train(pf_train_setup *u, const char *resume, pf_err *e)
@@ -119,7 +143,11 @@ static int run(const pf_tool *t, void *settings, int n_operand,
                                       strcmp(s->loss_type.v[0], "nll") == 0,
                                &a, e);
     if (rc == 0)
+        rc = check_output(s, e);
+    if (rc == 0)
         rc = pf_train_setup_open(&u, e);
+    if (rc == 0)
+        rc = check_in_place(&u, e);
     if (rc == 0)
         rc = find_start(s, &resume, e);
     if (rc == 0)

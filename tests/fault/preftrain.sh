@@ -81,6 +81,11 @@ check 'a checkpoint after SIGTERM' [ -n "$(ls -d "$T"/term/checkpoint-* 2>/dev/n
 # shellcheck disable=SC2086
 status 6 'a directory with a run' preftrain $opts --output_dir "$T/one"
 # shellcheck disable=SC2086
+status 6 'evaluation into a run' preftrain $opts --do_train false \
+    --eval_dataset "$T/rows" --output_dir "$T/one"
+# shellcheck disable=SC2086
+status 2 'training in place' preftrain $opts --output_dir "$M"
+# shellcheck disable=SC2086
 status 6 'no such model' preftrain $opts --output_dir "$T/x" --model "$T/none"
 # shellcheck disable=SC2086
 status 6 'no such rows' preftrain $opts --output_dir "$T/x" --train_dataset "$T/none"
