@@ -22,15 +22,8 @@ static void on_step(void *ctx, int64_t step, int64_t total, const char *entry)
         pf_log_msg(pf_tool_log(), PF_LOG_INFO, "%s", entry);
 }
 
-static int check_settings(const pf_train_settings_cli *s, int n_operand,
-                          char **operand, pf_err *e)
+static int check_settings(const pf_train_settings_cli *s, pf_err *e)
 {
-    char q[64];
-    if (n_operand)
-        return pf_err_set(e, PF_E_USAGE, "%s: no operand is taken; rows come "
-                                         "with --train_dataset",
-                          pf_err_quote(q, sizeof q, operand[0],
-                                       strlen(operand[0])));
     if (!s->model)
         return pf_err_set(e, PF_E_USAGE, "--model is missing");
     if (s->do_train && !s->train_dataset)
@@ -136,8 +129,10 @@ static int run(const pf_tool *t, void *settings, int n_operand,
     pf_train_args a;
     char *resume = NULL;
     (void)t;
+    (void)n_operand;
+    (void)operand;
     pf_preftrain_notes();
-    int rc = check_settings(s, n_operand, operand, e);
+    int rc = check_settings(s, e);
     if (rc == 0) /* mistakes of usage first: opening sets may take long */
         rc = pf_preftrain_args(s, s->loss_type.n == 1 &&
                                       strcmp(s->loss_type.v[0], "nll") == 0,
@@ -164,6 +159,7 @@ static const pf_tool tool = {
     .summary = "train a language model on preferences, without its reference",
     .options = pf_preftrain_options,
     .common = "threads j progress seed force f",
+    .no_operand = true,
     .settings_size = sizeof(pf_train_settings_cli),
     .defaults = pf_preftrain_defaults,
     .run = run,

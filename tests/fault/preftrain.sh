@@ -47,6 +47,13 @@ for b in 2 4 8; do
         "$T/split$b/model.safetensors"
 done
 
+# shellcheck disable=SC2086
+check 'two losses, two evaluation sets' preftrain $opts --max_steps 2 --output_dir "$T/mix" \
+    --loss_type sigmoid ipo --loss_weights 1 0.5 --eval_dataset a="$T/rows" b="$T/rows" \
+    --eval_on_start
+same 'loss of set a before step 1' "$(entry "$T/mix/metrics.jsonl" eval_a_loss 1)" 13.193147180559945
+same 'loss of set b before step 1' "$(entry "$T/mix/metrics.jsonl" eval_b_loss 2)" 13.193147180559945
+
 # Killed at growing delays, resumed until it ends.
 long="$opts --max_steps 30 --save_total_limit 2"
 # shellcheck disable=SC2086
