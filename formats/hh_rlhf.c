@@ -54,6 +54,19 @@ static size_t raw_marker(pf_slice raw)
     }
 }
 
+/* Replies are short and have few line feeds: faster than memmem. */
+static bool has_human(pf_slice s)
+{
+    const char *end = s.p + s.n, *p = s.p;
+    while ((size_t)(end - p) >= HUMAN.n &&
+           (p = memchr(p, '\n', (size_t)(end - p) - HUMAN.n + 1))) {
+        if (memcmp(p, HUMAN.p, HUMAN.n) == 0)
+            return true;
+        p++;
+    }
+    return false;
+}
+
 static pf_reason cut(side *s, pf_jval v)
 {
     pf_slice t = pf_jstr(v), raw = pf_jraw(v);
@@ -63,7 +76,7 @@ static pf_reason cut(side *s, pf_jval v)
         return PF_REASON_NO_MARKER;
     size_t n = (size_t)at + ASSISTANT.n;
     pf_slice reply = {t.p + n, t.n - n};
-    if (pf_slice_find(reply, HUMAN) >= 0)
+    if (has_human(reply))
         return PF_REASON_LAST_NOT_ASSISTANT;
     if (pf_json_raw_plain(raw)) {
         size_t m = raw_marker(raw);

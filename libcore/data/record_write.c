@@ -4,28 +4,50 @@
  * where that is what the JSON writer would give, which saves the escaping. */
 #include "data/record.h"
 
+/* A member whose value is raw with `quote` bytes of '"' around it, in one
+ * piece: most of a record is written here. */
+static void member(pf_buf *out, const char *name, pf_slice raw, size_t quote)
+{
+    size_t n = strlen(name);
+    if (!pf_buf_reserve(out, n + raw.n + 6))
+        return;
+    char *p = out->p + out->n;
+    if (p[-1] != '{')
+        *p++ = ',';
+    *p++ = '"';
+    memcpy(p, name, n);
+    p += n;
+    *p++ = '"';
+    *p++ = ':';
+    *p = '"';
+    p += quote;
+    memcpy(p, raw.p, raw.n);
+    p += raw.n;
+    *p = '"';
+    p += quote;
+    *p = 0;
+    out->n = (size_t)(p - out->p);
+}
+
 static void key(pf_buf *out, const char *name)
 {
-    char last = out->n ? out->p[out->n - 1] : '{';
-    if (last != '{')
-        pf_buf_char(out, ',');
-    pf_buf_char(out, '"');
-    pf_buf_str(out, name);
-    pf_buf_add(out, "\":", 2);
+    member(out, name, PF_LIT(""), 0);
 }
 
 static void put_raw(pf_buf *out, const char *name, pf_slice raw)
 {
-    if (!raw.p)
-        return;
-    key(out, name);
-    pf_buf_add(out, raw.p, raw.n);
+    if (raw.p)
+        member(out, name, raw, 0);
 }
 
 static void put_text(pf_buf *out, const char *name, const pf_text *t)
 {
     if (!t->present)
         return;
+    if (t->raw.p) {
+        member(out, name, t->raw, 1);
+        return;
+    }
     key(out, name);
     if (t->is_messages) {
         for (size_t i = 0; i < t->n_msg; i++) {
@@ -33,10 +55,6 @@ static void put_text(pf_buf *out, const char *name, const pf_text *t)
             pf_buf_add(out, t->msg[i].json.p, t->msg[i].json.n);
         }
         pf_buf_str(out, t->n_msg ? "]" : "[]");
-    } else if (t->raw.p) {
-        pf_buf_char(out, '"');
-        pf_buf_add(out, t->raw.p, t->raw.n);
-        pf_buf_char(out, '"');
     } else {
         pf_json_quote(out, t->text);
     }
@@ -79,11 +97,12 @@ static void put_segments(pf_buf *out, const pf_record *r)
 void pf_record_to_json(const pf_record *r, pf_buf *out)
 {
     pf_buf_char(out, '{');
+    if (pf_buf_failed(out))
+        return;
     if (r->src.known) {
-        char text[48] = "\"";
-        int n = 1 + pf_src_text(r->src, text + 1);
-        text[n++] = '"';
-        put_raw(out, "_src", (pf_slice){text, (size_t)n});
+        char text[40];
+        int n = pf_src_text(r->src, text);
+        member(out, "_src", (pf_slice){text, (size_t)n}, 1);
     }
     put_raw(out, "id", r->id);
     put_raw(out, "source", r->source);
