@@ -78,7 +78,7 @@ static pf_reason cut(side *s, pf_jval v)
     pf_slice reply = {t.p + n, t.n - n};
     if (has_human(reply))
         return PF_REASON_LAST_NOT_ASSISTANT;
-    if (pf_json_raw_plain(raw)) {
+    if (pf_jplain(v)) {
         size_t m = raw_marker(raw);
         s->prompt = text_of(t.p, n, raw.p, m);
         s->reply = text_of(reply.p, reply.n, raw.p + m, raw.n - m);

@@ -60,6 +60,9 @@ pf_slice pf_jraw(pf_jval v);
 size_t pf_joffset(pf_jval v);
 /* A string's unescaped bytes; {NULL, 0} for other types. */
 pf_slice pf_jstr(pf_jval v);
+/* Is the raw text of a string without escapes other than \" \\ \b \f \n \r
+ * \t? Then it is what pf_json_quote() writes for its value. */
+bool pf_jplain(pf_jval v);
 /* Number of elements / members. */
 size_t pf_jcount(pf_jval v);
 bool pf_jbool(pf_jval v, bool dflt);

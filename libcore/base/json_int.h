@@ -12,6 +12,7 @@
  *   object                     descendant
  *   others   the text          -                      -
  *
+ * The byte before a string in the side buffer is pf_jplain() of it.
  * While a container is open, a is its parent (PF_JSON_TOP for none). The side
  * buffer holds the strings that had escapes, and is as long as the text plus
  * PF_JSON_PAD, so that vector stores need no check. */

@@ -231,6 +231,14 @@ pf_slice pf_jstr(pf_jval v)
     return string_at(v.doc, v.at);
 }
 
+bool pf_jplain(pf_jval v)
+{
+    if (pf_jtype(v) != PF_JSON_STRING)
+        return false;
+    uint32_t a = v.doc->tape[v.at].a;
+    return a == 0 || v.doc->side[a - 2];
+}
+
 static bool is_container(pf_jval v)
 {
     pf_json_type t = pf_jtype(v);

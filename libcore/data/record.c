@@ -137,18 +137,6 @@ bool pf_text_blank(const pf_text *t)
     return m->plain && pf_slice_blank(m->content);
 }
 
-bool pf_json_raw_plain(pf_slice raw)
-{
-    const char *p = raw.p, *end = raw.p + raw.n;
-    while (p < end && (p = memchr(p, '\\', (size_t)(end - p)))) {
-        /* A control byte as \u00XX would be ours too; it is rare. */
-        if (p[1] == 'u' || p[1] == '/')
-            return false;
-        p += 2;
-    }
-    return true;
-}
-
 /* ---------------------------------------------------------------- rules -- */
 
 static bool ends_with_assistant(const pf_text *t)

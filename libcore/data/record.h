@@ -133,8 +133,4 @@ bool pf_text_blank(const pf_text *t);
  * assistant. PF_KEPT, or the reason with *where naming the field. */
 pf_reason pf_record_check(const pf_record *r, const char **where);
 
-/* The inside of a JSON string (without quotes): is it just what our writer
- * would write for its value? */
-bool pf_json_raw_plain(pf_slice raw);
-
 #endif

@@ -54,7 +54,7 @@ int pf_text_of_json(pf_text *out, pf_jval v, pf_arena *a, pf_reason *why,
         int rc = keep_string(&out->text, v, a, e);
         if (rc < 0)
             return rc;
-        if (pf_json_raw_plain(raw))
+        if (pf_jplain(v))
             out->raw = raw;
         return 1;
     }

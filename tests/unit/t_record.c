@@ -167,10 +167,21 @@ static void test_src(void)
 
 static void test_raw_plain(void)
 {
-    CHECK(pf_json_raw_plain(PF_LIT("a\\n\\\\u\\\"")));
-    CHECK(!pf_json_raw_plain(PF_LIT("\\\\\\u0041")));
-    CHECK(!pf_json_raw_plain(PF_LIT("\\/")));
-    CHECK(pf_json_raw_plain(PF_LIT("")));
+    static const struct {
+        const char *json;
+        bool plain;
+    } t[] = {
+        {"\"a\\n\\\\u\\\"\"", true}, {"\"\\\\\\u0041\"", false},
+        {"\"\\/\"", false},           {"\"\"", true},
+        {"\"abc\"", true},            {"1", false},
+    };
+    pf_json *j = pf_json_new();
+    for (size_t i = 0; i < PF_COUNTOF(t); i++) {
+        pf_jval v;
+        CHECK_OK(pf_json_parse(j, pf_slice_of(t[i].json), &v, NULL));
+        CHECK_INT(pf_jplain(v), t[i].plain);
+    }
+    pf_json_free(j);
 }
 
 static void to_messages(const char *text, const char *want)
