@@ -393,6 +393,8 @@ static int read_config(pf_config *c, pf_jval root, const char *name, pf_err *e)
     if (c->G == 0 || c->H % c->G)
         fail(&k, PF_E_FORMAT, "num_key_value_heads",
              "does not divide num_attention_heads");
+    if ((int64_t)c->H * c->D > MAX_WIDTH)
+        fail(&k, PF_E_FORMAT, "head_dim", "not an integer in range");
     if (!(c->eps > 0))
         fail(&k, PF_E_FORMAT, "norm epsilon", "not positive");
     return k.rc;

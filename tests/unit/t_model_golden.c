@@ -10,12 +10,13 @@ static const char *const families[] = {"llama", "gpt2",  "mistral",
                                        "qwen2", "qwen3", "smollm3"};
 
 /* Backends, and how near they must come. transformers computes RMS norms in
- * f32 even in an f64 model: its own rounding is 1.0e-6 here. */
+ * f32 even in an f64 model: its own rounding is 1.0e-6 here, and up to 3.4e-6
+ * in the larger models that tests read through $PF_GOLDEN. */
 static const struct {
     const char *name, *dtype;
     double logp, grad, loss;
 } *now, backends[] = {
-    {"ref", "f64", 2e-6, 1e-5, 1e-7},
+    {"ref", "f64", 5e-6, 1e-5, 1e-7},
     {"cpu", "f32", 1e-4, 1e-4, 1e-4},
 };
 
