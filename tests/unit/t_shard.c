@@ -227,6 +227,37 @@ static void t_imported(void)
     }
 }
 
+/* The shard of docs/formats/shard.md section 8: the format is frozen. */
+static void t_frozen(void)
+{
+    pf_err e = PF_ERR_INIT;
+    pf_rows_head h = {.kind = PF_ROW_PAIR, .n_branch = 2, .vocab = 100};
+    uint32_t ids[] = {5, 6, 7, 8, 9};
+    pf_row r = {.kind = PF_ROW_PAIR, .id_size = 4, .n_branch = 2,
+                .p_len = 2, .b_len = {1, 2}, .ids = ids, .row_id = 4096};
+    pf_rows_out *out = NULL;
+    pf_rows_out_opts o = {.dir = fx_path("one")};
+    char *p, hex[PF_SHA256_HEX];
+    size_t n;
+    uint8_t sha[PF_SHA256_BYTES];
+    CHECK_OK(pf_ident_set(&h.recipe, "row.schema", "1", &e));
+    CHECK_OK(pf_rows_out_open(&out, &h, &o, &e));
+    CHECK_OK(pf_rows_out_add(out, &r, &e));
+    CHECK_OK(pf_rows_out_finish(out, NULL, NULL, &e));
+    CHECK_OK(pf_read_file(fx_path("one/shard-00000.prf"), 1 << 20, &p, &n,
+                          &e));
+    pf_sha256_of(p, n, sha);
+    CHECK_STR(pf_hex(sha, sizeof sha, hex),
+              "101d209d56bd1625d2e8b2e2d872215296009970587cf308504e8c50dcbee445");
+    pf_free(p);
+    CHECK_OK(pf_read_file(fx_path("one/manifest.json"), 1 << 20, &p, &n, &e));
+    pf_sha256_of(p, n, sha);
+    CHECK_STR(pf_hex(sha, sizeof sha, hex),
+              "c9e01845a2cff51de322112eb30639bc902bf58f75575f5f782bb754ae3fb216");
+    pf_free(p);
+    pf_rows_head_release(&h);
+}
+
 static int walk_stream(void)
 {
     pf_err e = PF_ERR_INIT;
@@ -276,6 +307,7 @@ static const pft_test tests[] = {
     {"rows decide the bytes", t_same_bytes},
     {"rules of sets", t_set_rules},
     {"imported references", t_imported},
+    {"the frozen bytes", t_frozen},
     {"every allocation fails once", t_oom},
     {"nothing left behind", t_clean},
 };
