@@ -238,6 +238,39 @@ static void test_checkpointing(void)
 
 /* ---------------------------------------------------------- invariance -- */
 
+/* Keeping activations, or not, gives the same bits: step 0 of training meets
+ * its references exactly. */
+static void check_keep(const char *family)
+{
+    golden g;
+    setup s, t;
+    if (!golden_open(&g, family) || !open_model(&s, g.dir, false, false) ||
+        !open_model(&t, g.dir, true, false) ||
+        !plan_rows(&s, g.row, (size_t)g.n) ||
+        !plan_rows(&t, g.row, (size_t)g.n))
+        return;
+    for (size_t k = 0; k < s.plan.n_block; k++) {
+        const pf_block *b = &s.plan.block[k];
+        size_t n = (size_t)b->n_target;
+        float *one = calloc(n, sizeof *one), *two = calloc(n, sizeof *two);
+        CHECK_OK(pf_model_forward(s.m, b, false, NULL,
+                                  &(pf_forward_out){.logp = one}, NULL));
+        CHECK_OK(pf_model_forward(t.m, &t.plan.block[k], true, NULL,
+                                  &(pf_forward_out){.logp = two}, NULL));
+        CHECK(memcmp(one, two, n * sizeof *one) == 0);
+        free(one);
+        free(two);
+    }
+    close_model(&s);
+    close_model(&t);
+    golden_close(&g);
+}
+
+static void test_keep(void)
+{
+    for_all(check_keep);
+}
+
 /* A sequence of prompt + one branch on its own. */
 static pf_row alone(const pf_row *r, int k, uint32_t *ids)
 {
@@ -380,6 +413,7 @@ static const pft_test tests[] = {
     {"log-probabilities of transformers", test_logps},
     {"gradients of transformers", test_grads},
     {"gradients with recomputed layers", test_checkpointing},
+    {"keeping activations changes no bit", test_keep},
     {"a shared prompt is exact", test_sharing},
     {"what a row does not see changes no bit", test_poison},
     {"decoding with a cache", test_decode},
