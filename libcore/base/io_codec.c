@@ -17,7 +17,7 @@
 #include "base/mem.h"
 
 #define STEP_MAX ((size_t)1 << 30)  /* ISA-L counts in u32 */
-#define ZSTD_WINDOW_LOG_MAX 31      /* what "zstd --long=31" writes */
+#define ZSTD_WINDOW_LOG_MAX 30      /* a window of 1 GiB: "zstd --long=30" */
 #define GZIP_RESERVED_FLAGS 0xe0    /* RFC 1952, 2.3.1.2: must be zero */
 
 enum gz_state { GZ_START, GZ_HEADER, GZ_BODY, GZ_PADDING };
@@ -226,8 +226,12 @@ static int64_t zstd_step(pf_decoder *d, const uint8_t **in, size_t *n_in,
         d->in_frame = true;
         size_t rc = ZSTD_decompressStream(d->zstd, &ob, &ib);
         if (ZSTD_isError(rc)) {
-            if (ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+            ZSTD_ErrorCode code = ZSTD_getErrorCode(rc);
+            if (code == ZSTD_error_memory_allocation)
                 return pf_err_nomem(e);
+            if (code == ZSTD_error_frameParameter_windowTooLarge)
+                return pf_err_set(e, PF_E_LIMIT,
+                                  "zstd data with a window of over 1 GiB");
             return pf_err_set(e, PF_E_FORMAT, "damaged zstd data: %s",
                               ZSTD_getErrorName(rc));
         }

@@ -59,6 +59,8 @@ static bool take_number(pf_slice *s, uint64_t limit, uint64_t *out)
 {
     uint64_t v = 0;
     size_t i = 0;
+    if (s->n == 0) /* its address may be NULL then */
+        return false;
     for (; i < s->n && s->p[i] >= '0' && s->p[i] <= '9'; i++) {
         if (i == 1 && s->p[0] == '0')
             return false;
