@@ -17,6 +17,19 @@ void pf_rendered_release(pf_rendered *r)
     *r = (pf_rendered){0};
 }
 
+/* Jinja reads "\r\n" and "\r" as "\n". */
+static size_t normalise_lines(char *s, size_t n)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '\r' && i + 1 < n && s[i + 1] == '\n')
+            continue;
+        s[k++] = s[i] == '\r' ? '\n' : s[i];
+    }
+    s[k] = 0;
+    return k;
+}
+
 int pf_template_new(pf_template **out, pf_slice source, const char *name,
                     pf_err *e)
 {
@@ -25,8 +38,9 @@ int pf_template_new(pf_template **out, pf_slice source, const char *name,
         return pf_err_nomem(e);
     t->source = pf_memdup0(source.p, source.n);
     t->name = pf_strdup(name);
-    t->n = source.n;
-    int rc = t->source && t->name ? tm_parse(t, e) : pf_err_nomem(e);
+    if (t->source)
+        t->n = normalise_lines(t->source, source.n);
+    int rc = t->source && t->name ? pf_tm_parse(t, e) : pf_err_nomem(e);
     if (rc < 0) {
         pf_template_free(t);
         return rc;
@@ -58,7 +72,7 @@ static int of_text(tm_ctx *x, pf_json *j, pf_slice json, tm_val *out)
     pf_jval root;
     int rc = pf_json_parse(j, json, &root, x->e);
     if (rc == 0)
-        rc = tm_of_json(out, root, x->a, 0);
+        rc = pf_tm_of_json(out, root, x->a, 0);
     return rc == PF_E_LIMIT ? pf_err_nomem(x->e)
            : rc < 0 ? pf_err_set(x->e, rc, "nested too deep") : 0;
 }
@@ -71,8 +85,8 @@ static int of_message(tm_ctx *x, pf_json *j, const pf_message *m, tm_val *out)
     tm_map *map = pf_arena_calloc(x->a, 1, sizeof *map);
     tm_val role = {TM_STR, {.s = {m->role.p, m->role.n, NULL, 0, true}}};
     tm_val text = {TM_STR, {.s = {m->content.p, m->content.n, NULL, 0, true}}};
-    if (!map || tm_map_put(map, tm_lit("role"), role, x->a) < 0 ||
-        tm_map_put(map, tm_lit("content"), text, x->a) < 0)
+    if (!map || pf_tm_map_put(map, pf_tm_lit("role"), role, x->a) < 0 ||
+        pf_tm_map_put(map, pf_tm_lit("content"), text, x->a) < 0)
         return pf_err_nomem(x->e);
     *out = (tm_val){TM_MAP, {.m = map}};
     return 0;
@@ -83,7 +97,7 @@ static int set_text(tm_ctx *x, const char *name, pf_slice s)
     if (!s.p)
         return 0;
     tm_val v = {TM_STR, {.s = {s.p, s.n, NULL, 0, false}}};
-    return tm_set_var(x, pf_slice_of(name), v);
+    return pf_tm_set_var(x, pf_slice_of(name), v);
 }
 
 static int set_vars(tm_ctx *x, const pf_render_args *a, pf_json *j,
@@ -98,17 +112,17 @@ static int set_vars(tm_ctx *x, const pf_render_args *a, pf_json *j,
     if (rc == 0 && v.k == TM_STR) /* a list in a string, as TRL takes it */
         rc = of_text(x, j, (pf_slice){v.u.s.p, v.u.s.n}, &v);
     if (rc == 0)
-        rc = tm_set_var(x, PF_LIT("tools"), v);
+        rc = pf_tm_set_var(x, PF_LIT("tools"), v);
     if (rc == 0)
-        rc = tm_set_var(x, PF_LIT("documents"), (tm_val){TM_NONE, {0}});
+        rc = pf_tm_set_var(x, PF_LIT("documents"), (tm_val){TM_NONE, {0}});
     v = (tm_val){TM_NONE, {0}};
     if (rc == 0 && a->kwargs.p)
         rc = of_text(x, j, a->kwargs, &v);
     for (size_t i = 0; rc == 0 && v.k == TM_MAP && i < v.u.m->n; i++)
-        rc = tm_set_var(x, (pf_slice){v.u.m->key[i].p, v.u.m->key[i].n},
+        rc = pf_tm_set_var(x, (pf_slice){v.u.m->key[i].p, v.u.m->key[i].n},
                         v.u.m->v[i]);
     if (rc == 0)
-        rc = tm_set_var(x, PF_LIT("messages"),
+        rc = pf_tm_set_var(x, PF_LIT("messages"),
                         (tm_val){TM_LIST, {.l = (tm_list *)msgs}});
     return rc;
 }
@@ -128,10 +142,10 @@ static int render(tm_ctx *x, const pf_render_args *a, pf_json *j,
     x->out.n_run = 0;
     int rc = set_vars(x, a, j, part);
     if (rc == 0)
-        rc = tm_set_var(x, PF_LIT("add_generation_prompt"),
+        rc = pf_tm_set_var(x, PF_LIT("add_generation_prompt"),
                         (tm_val){TM_BOOL, {.b = generation}});
     if (rc == 0)
-        rc = tm_run_list(x, x->t->root->arg, x->t->root->n);
+        rc = pf_tm_run_list(x, x->t->root->arg, x->t->root->n);
     return rc > 0 ? 0 : rc;
 }
 
@@ -206,7 +220,7 @@ static void release_ctx(tm_ctx *x)
 {
     pf_free(x->var);
     pf_free(x->mark);
-    tm_sink_release(&x->out);
+    pf_tm_sink_release(&x->out);
 }
 
 int pf_template_render(const pf_template *t, const pf_render_args *a,
@@ -223,7 +237,7 @@ int pf_template_render(const pf_template *t, const pf_render_args *a,
     for (size_t i = 0; i < a->n_msg && rc == 0; i++) {
         tm_val v;
         rc = of_message(&x, out->json, &a->msg[i], &v);
-        if (rc == 0 && tm_list_add(all, v, &out->arena) < 0)
+        if (rc == 0 && pf_tm_list_add(all, v, &out->arena) < 0)
             rc = pf_err_nomem(e);
     }
     if (rc == 0)

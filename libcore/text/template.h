@@ -39,7 +39,7 @@ void pf_rendered_release(pf_rendered *r);
  * trim_blocks and lstrip_blocks). name is used in messages ("line:column").
  * PF_E_USAGE for a construct outside the supported subset, naming it: tags
  * if, for, set, macro, generation, break, continue; the operators, filters,
- * tests, methods and functions listed in tmpl_parse.c. */
+ * tests, methods and functions listed in tmpl_expr.c. */
 PF_MUST_CHECK int pf_template_new(pf_template **out, pf_slice source,
                                   const char *name, pf_err *e);
 void pf_template_free(pf_template *t);

@@ -6,11 +6,10 @@
 #include "text/tmpl_int.h"
 #include "text/unidata.h"
 
-static int bad(tm_ctx *x, const tm_node *n, const char *what,
-               const tm_val *v)
+static int bad(tm_ctx *x, const tm_node *n, const char *what, const tm_val *v)
 {
-    return tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e, "%s%s%s", what,
-                   v ? " " : "", v ? tm_type(v) : "");
+    return pf_tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e, "%s%s%s", what,
+                      v ? " " : "", v ? pf_tm_type(v) : "");
 }
 
 static int nomem(tm_ctx *x)
@@ -21,14 +20,14 @@ static int nomem(tm_ctx *x)
 /* Argument i, or *out unchanged when there are fewer. */
 static int argument(tm_ctx *x, const tm_node *n, size_t i, tm_val *out)
 {
-    return i < n->n ? tm_eval(x, n->arg[i], out) : 0;
+    return i < n->n ? pf_tm_eval(x, n->arg[i], out) : 0;
 }
 
 static int keyword(tm_ctx *x, const tm_node *n, const char *name, tm_val *out)
 {
     for (size_t i = 0; i < n->n; i++)
         if (n->key[i].p && pf_slice_is(n->key[i], name))
-            return tm_eval(x, n->arg[i], out);
+            return pf_tm_eval(x, n->arg[i], out);
     return 0;
 }
 
@@ -71,12 +70,12 @@ static tm_str strip(tm_ctx *x, const tm_str *s, const tm_str *set, bool left,
             break;
         to = at;
     }
-    return tm_sub(s, from, to, x->a);
+    return pf_tm_sub(s, from, to, x->a);
 }
 
 /* Upper or lower case of ASCII; other cased letters are refused. */
-static int change_case(tm_ctx *x, const tm_node *n, const tm_str *s,
-                       bool upper, tm_val *out)
+static int change_case(tm_ctx *x, const tm_node *n, const tm_str *s, bool upper,
+                       tm_val *out)
 {
     char *p = pf_arena_dup(x->a, s->p, s->n);
     if (!p)
@@ -113,15 +112,15 @@ static int replace(tm_ctx *x, const tm_node *n, const tm_str *s, tm_val *out)
     if (n->n != 2 || a.k != TM_STR || b.k != TM_STR || a.u.s.n == 0)
         return bad(x, n, "replace takes two strings", NULL);
     for (ptrdiff_t k; (k = find(s, at, &a.u.s)) >= 0;) {
-        tm_str part = tm_sub(s, at, (size_t)k, x->a);
-        tm_sink_add(&x->out, &part);
-        tm_sink_add(&x->out, &b.u.s);
+        tm_str part = pf_tm_sub(s, at, (size_t)k, x->a);
+        pf_tm_sink_add(&x->out, &part);
+        pf_tm_sink_add(&x->out, &b.u.s);
         at = (size_t)k + a.u.s.n;
     }
-    tm_str rest = tm_sub(s, at, s->n, x->a);
-    tm_sink_add(&x->out, &rest);
+    tm_str rest = pf_tm_sub(s, at, s->n, x->a);
+    pf_tm_sink_add(&x->out, &rest);
     out->k = TM_STR;
-    return tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
+    return pf_tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
 }
 
 static int split(tm_ctx *x, const tm_node *n, const tm_str *s, tm_val *out)
@@ -136,15 +135,15 @@ static int split(tm_ctx *x, const tm_node *n, const tm_str *s, tm_val *out)
     if (sep.k != TM_STR || sep.u.s.n == 0 || max.k != TM_INT)
         return bad(x, n, "split without a separator is not built", NULL);
     size_t at = 0;
-    for (ptrdiff_t k;
-         max.u.i != 0 && (k = find(s, at, &sep.u.s)) >= 0; max.u.i--) {
-        tm_val part = {TM_STR, {.s = tm_sub(s, at, (size_t)k, x->a)}};
-        if (tm_list_add(l, part, x->a) < 0)
+    for (ptrdiff_t k; max.u.i != 0 && (k = find(s, at, &sep.u.s)) >= 0;
+         max.u.i--) {
+        tm_val part = {TM_STR, {.s = pf_tm_sub(s, at, (size_t)k, x->a)}};
+        if (pf_tm_list_add(l, part, x->a) < 0)
             return nomem(x);
         at = (size_t)k + sep.u.s.n;
     }
-    tm_val rest = {TM_STR, {.s = tm_sub(s, at, s->n, x->a)}};
-    if (tm_list_add(l, rest, x->a) < 0)
+    tm_val rest = {TM_STR, {.s = pf_tm_sub(s, at, s->n, x->a)}};
+    if (pf_tm_list_add(l, rest, x->a) < 0)
         return nomem(x);
     *out = (tm_val){TM_LIST, {.l = l}};
     return 0;
@@ -160,8 +159,8 @@ static int affix(tm_ctx *x, const tm_node *n, const tm_str *s, bool start,
     if (n->n != 1 || a.k != TM_STR)
         return bad(x, n, "a string is wanted, not", &a);
     size_t k = a.u.s.n;
-    bool r = k <= s->n &&
-             memcmp(start ? s->p : s->p + s->n - k, a.u.s.p, k) == 0;
+    bool r =
+        k <= s->n && memcmp(start ? s->p : s->p + s->n - k, a.u.s.p, k) == 0;
     *out = (tm_val){TM_BOOL, {.b = r}};
     return 0;
 }
@@ -178,14 +177,14 @@ static int map_list(tm_ctx *x, const tm_map *m, int what, tm_val *out)
         tm_val v = {TM_STR, {.s = m->key[i]}};
         if (what == 0) {
             tm_list *pair = pf_arena_calloc(x->a, 1, sizeof *pair);
-            if (!pair || tm_list_add(pair, v, x->a) < 0 ||
-                tm_list_add(pair, m->v[i], x->a) < 0)
+            if (!pair || pf_tm_list_add(pair, v, x->a) < 0 ||
+                pf_tm_list_add(pair, m->v[i], x->a) < 0)
                 return nomem(x);
             v = (tm_val){TM_LIST, {.l = pair}};
         } else if (what == 2) {
             v = m->v[i];
         }
-        if (tm_list_add(l, v, x->a) < 0)
+        if (pf_tm_list_add(l, v, x->a) < 0)
             return nomem(x);
     }
     *out = (tm_val){TM_LIST, {.l = l}};
@@ -194,7 +193,7 @@ static int map_list(tm_ctx *x, const tm_map *m, int what, tm_val *out)
 
 static int join(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
 {
-    tm_val sep = {TM_STR, {.s = tm_lit("")}};
+    tm_val sep = {TM_STR, {.s = pf_tm_lit("")}};
     size_t from = x->out.text.n;
     int rc = argument(x, n, 0, &sep);
     if (rc < 0)
@@ -203,32 +202,37 @@ static int join(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
         return bad(x, n, "join of", v);
     for (size_t i = 0; i < v->u.l->n; i++) {
         if (i)
-            tm_sink_add(&x->out, &sep.u.s);
-        if (!tm_print(&x->out, &v->u.l->v[i]))
+            pf_tm_sink_add(&x->out, &sep.u.s);
+        if (!pf_tm_print(&x->out, &v->u.l->v[i]))
             return bad(x, n, "join with", &v->u.l->v[i]);
     }
     out->k = TM_STR;
-    return tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
+    return pf_tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
 }
 
 static int to_json(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
 {
-    tm_val indent = {TM_INT, {.i = -1}};
+    tm_val indent = {TM_INT, {.i = -1}}, ascii = {TM_BOOL, {.b = false}};
     size_t from = x->out.text.n;
     int rc = keyword(x, n, "indent", &indent);
+    if (rc == 0)
+        rc = keyword(x, n, "ensure_ascii", &ascii);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < n->n; i++)
-        if (!n->key[i].p || !pf_slice_is(n->key[i], "indent"))
+        if (!n->key[i].p || (!pf_slice_is(n->key[i], "indent") &&
+                             !pf_slice_is(n->key[i], "ensure_ascii")))
             return bad(x, n, "tojson takes only indent", NULL);
+    if (pf_tm_truth(&ascii))
+        return bad(x, n, "tojson with ensure_ascii is not built", NULL);
     if (indent.k == TM_NONE)
         indent = (tm_val){TM_INT, {.i = -1}};
     if (indent.k != TM_INT || indent.u.i > 32 || indent.u.i < -1)
         return bad(x, n, "tojson with an indent that is", &indent);
-    if (!tm_json(&x->out, v, indent.u.i, 0))
+    if (!pf_tm_json(&x->out, v, indent.u.i, 0))
         return bad(x, n, "tojson of", v);
     out->k = TM_STR;
-    return tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
+    return pf_tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
 }
 
 static int length(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
@@ -261,10 +265,10 @@ static int end_of(tm_ctx *x, const tm_node *n, const tm_val *v, bool first,
 static int printed(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
 {
     size_t from = x->out.text.n;
-    if (!tm_print(&x->out, v))
+    if (!pf_tm_print(&x->out, v))
         return bad(x, n, "cannot print", v);
     out->k = TM_STR;
-    return tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
+    return pf_tm_sink_take(&x->out, from, x->a, &out->u.s) < 0 ? nomem(x) : 0;
 }
 
 static int dflt(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
@@ -274,13 +278,14 @@ static int dflt(tm_ctx *x, const tm_node *n, const tm_val *v, tm_val *out)
     if (rc == 0)
         rc = keyword(x, n, "boolean", &falsy);
     *out = *v;
-    if (rc < 0 || (v->k != TM_UNDEF && !(tm_truth(&falsy) && !tm_truth(v))))
+    if (rc < 0 ||
+        (v->k != TM_UNDEF && !(pf_tm_truth(&falsy) && !pf_tm_truth(v))))
         return rc;
-    *out = (tm_val){TM_STR, {.s = tm_lit("")}};
+    *out = (tm_val){TM_STR, {.s = pf_tm_lit("")}};
     return argument(x, n, 0, out);
 }
 
-int tm_filter(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
+int pf_tm_filter(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
 {
     switch (n->fn) {
     case TM_F_LENGTH:
@@ -298,7 +303,7 @@ int tm_filter(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
         return end_of(x, n, &v, n->fn == TM_F_FIRST, out);
     case TM_F_LIST:
         *out = v;
-        return v.k == TM_LIST ? 0
+        return v.k == TM_LIST  ? 0
                : v.k == TM_MAP ? map_list(x, v.u.m, 1, out)
                                : bad(x, n, "a list of", &v);
     case TM_F_ITEMS:
@@ -324,15 +329,15 @@ int tm_filter(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
     tm_val set = {TM_NONE, {0}};
     rc = argument(x, n, 0, &set);
     return rc < 0 ? rc
-                  : set_str(out, strip(x, &s.u.s,
-                                       set.k == TM_STR ? &set.u.s : NULL, true,
-                                       true));
+                  : set_str(out,
+                            strip(x, &s.u.s, set.k == TM_STR ? &set.u.s : NULL,
+                                  true, true));
 }
 
 /* ------------------------------------------------------ tests and methods */
 
-int tm_contains(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
-                bool *out)
+int pf_tm_contains(tm_ctx *x, const tm_node *n, const tm_val *a,
+                   const tm_val *b, bool *out)
 {
     *out = false;
     if (b->k == TM_STR && a->k == TM_STR) {
@@ -340,7 +345,7 @@ int tm_contains(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
         return 0;
     }
     if (b->k == TM_MAP) {
-        *out = a->k == TM_STR && tm_map_get(b->u.m, &a->u.s);
+        *out = a->k == TM_STR && pf_tm_map_get(b->u.m, &a->u.s);
         return 0;
     }
     if (b->k == TM_UNDEF)
@@ -348,11 +353,11 @@ int tm_contains(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
     if (b->k != TM_LIST)
         return bad(x, n, "cannot look into", b);
     for (size_t i = 0; i < b->u.l->n && !*out; i++)
-        *out = tm_equal(a, &b->u.l->v[i]);
+        *out = pf_tm_equal(a, &b->u.l->v[i]);
     return 0;
 }
 
-int tm_test(tm_ctx *x, const tm_node *n, const tm_val *v, bool *out)
+int pf_tm_test(tm_ctx *x, const tm_node *n, const tm_val *v, bool *out)
 {
     tm_val a;
     int rc = 0;
@@ -392,11 +397,11 @@ int tm_test(tm_ctx *x, const tm_node *n, const tm_val *v, bool *out)
         *out = v->k == TM_BOOL && v->u.b == (n->fn == TM_T_TRUE);
         break;
     default:
-        rc = tm_eval(x, n->arg[0], &a);
+        rc = pf_tm_eval(x, n->arg[0], &a);
         if (rc == 0 && n->fn == TM_T_IN)
-            rc = tm_contains(x, n, v, &a, out);
+            rc = pf_tm_contains(x, n, v, &a, out);
         else if (rc == 0)
-            *out = tm_equal(v, &a);
+            *out = pf_tm_equal(v, &a);
     }
     return rc;
 }
@@ -411,11 +416,11 @@ static int string_method(tm_ctx *x, const tm_node *n, const tm_str *s,
     case TM_M_LSTRIP:
     case TM_M_RSTRIP:
         rc = argument(x, n, 0, &set);
-        return rc < 0 ? rc
-                      : set_str(out, strip(x, s, set.k == TM_STR ? &set.u.s
-                                                                 : NULL,
-                                           n->fn != TM_M_RSTRIP,
-                                           n->fn != TM_M_LSTRIP));
+        return rc < 0
+                   ? rc
+                   : set_str(out,
+                             strip(x, s, set.k == TM_STR ? &set.u.s : NULL,
+                                   n->fn != TM_M_RSTRIP, n->fn != TM_M_LSTRIP));
     case TM_M_SPLIT:
         return split(x, n, s, out);
     case TM_M_STARTSWITH:
@@ -428,7 +433,7 @@ static int string_method(tm_ctx *x, const tm_node *n, const tm_str *s,
     }
 }
 
-int tm_method(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
+int pf_tm_method(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
 {
     tm_val key = {TM_NONE, {0}};
     if (v.k == TM_STR && n->fn < TM_M_ITEMS)
@@ -437,7 +442,9 @@ int tm_method(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
         return bad(x, n, "no such method of", &v);
     if (n->fn != TM_M_GET)
         return map_list(x, v.u.m,
-                        n->fn == TM_M_ITEMS ? 0 : n->fn == TM_M_KEYS ? 1 : 2,
+                        n->fn == TM_M_ITEMS  ? 0
+                        : n->fn == TM_M_KEYS ? 1
+                                             : 2,
                         out);
     int rc = argument(x, n, 0, &key);
     *out = (tm_val){TM_NONE, {0}};
@@ -445,7 +452,7 @@ int tm_method(tm_ctx *x, const tm_node *n, tm_val v, tm_val *out)
         rc = argument(x, n, 1, out);
     if (rc < 0)
         return rc;
-    const tm_val *f = key.k == TM_STR ? tm_map_get(v.u.m, &key.u.s) : NULL;
+    const tm_val *f = key.k == TM_STR ? pf_tm_map_get(v.u.m, &key.u.s) : NULL;
     if (f)
         *out = *f;
     return 0;

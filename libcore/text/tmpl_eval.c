@@ -10,14 +10,13 @@
 
 enum { MAX_STEPS = 20000000, MAX_DEPTH = 200 };
 
-static int bad(tm_ctx *x, const tm_node *n, const char *what,
-               const tm_val *v)
+static int bad(tm_ctx *x, const tm_node *n, const char *what, const tm_val *v)
 {
-    return tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e, "%s%s%s", what,
-                   v ? " " : "", v ? tm_type(v) : "");
+    return pf_tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e, "%s%s%s", what,
+                      v ? " " : "", v ? pf_tm_type(v) : "");
 }
 
-int tm_set_var(tm_ctx *x, pf_slice name, tm_val v)
+int pf_tm_set_var(tm_ctx *x, pf_slice name, tm_val v)
 {
     for (size_t i = x->n_var; i-- > x->scope;)
         if (pf_slice_eq(x->var[i].name, name)) {
@@ -47,7 +46,7 @@ static int attribute(tm_ctx *x, const tm_node *n, const tm_val *v,
     if (v->k == TM_UNDEF)
         return bad(x, n, "an attribute of", v);
     if (v->k == TM_MAP || v->k == TM_NAMESPACE) {
-        const tm_val *f = tm_map_get(v->u.m, key);
+        const tm_val *f = pf_tm_map_get(v->u.m, key);
         if (f)
             *out = *f;
     }
@@ -72,8 +71,8 @@ static int64_t char_count(const tm_str *s)
     return k;
 }
 
-static int item(tm_ctx *x, const tm_node *n, const tm_val *v,
-                const tm_val *key, tm_val *out)
+static int item(tm_ctx *x, const tm_node *n, const tm_val *v, const tm_val *key,
+                tm_val *out)
 {
     if (key->k == TM_STR)
         return attribute(x, n, v, &key->u.s, out);
@@ -82,8 +81,7 @@ static int item(tm_ctx *x, const tm_node *n, const tm_val *v,
         return bad(x, n, "an item of", v);
     if (key->k != TM_INT || (v->k != TM_LIST && v->k != TM_STR))
         return 0;
-    int64_t size = v->k == TM_LIST ? (int64_t)v->u.l->n
-                                   : char_count(&v->u.s);
+    int64_t size = v->k == TM_LIST ? (int64_t)v->u.l->n : char_count(&v->u.s);
     int64_t i = key->u.i < 0 ? key->u.i + size : key->u.i;
     if (i < 0 || i >= size)
         return 0;
@@ -92,7 +90,7 @@ static int item(tm_ctx *x, const tm_node *n, const tm_val *v,
         return 0;
     }
     size_t from = char_at(&v->u.s, i), to = char_at(&v->u.s, i + 1);
-    *out = (tm_val){TM_STR, {.s = tm_sub(&v->u.s, from, to, x->a)}};
+    *out = (tm_val){TM_STR, {.s = pf_tm_sub(&v->u.s, from, to, x->a)}};
     return 0;
 }
 
@@ -104,7 +102,7 @@ static int bound(tm_ctx *x, const tm_node *n, int64_t size, int64_t lo,
     *out = dflt;
     if (!n)
         return 0;
-    int rc = tm_eval(x, n, &v);
+    int rc = pf_tm_eval(x, n, &v);
     if (rc < 0 || v.k == TM_NONE)
         return rc;
     if (v.k != TM_INT)
@@ -118,9 +116,9 @@ static int slice(tm_ctx *x, const tm_node *n, tm_val *out)
 {
     tm_val v, s = {TM_INT, {.i = 1}};
     int64_t from, to;
-    int rc = tm_eval(x, n->a, &v);
+    int rc = pf_tm_eval(x, n->a, &v);
     if (rc == 0 && n->arg[2])
-        rc = tm_eval(x, n->arg[2], &s);
+        rc = pf_tm_eval(x, n->arg[2], &s);
     if (rc < 0)
         return rc;
     if (s.k != TM_INT || s.u.i == 0 || s.u.i < -1000 || s.u.i > 1000)
@@ -139,15 +137,15 @@ static int slice(tm_ctx *x, const tm_node *n, tm_val *out)
         if (s.u.i != 1)
             return bad(x, n, "a slice with a step of", &v);
         size_t a = char_at(&v.u.s, from), b = char_at(&v.u.s, to);
-        *out = (tm_val){TM_STR,
-                        {.s = tm_sub(&v.u.s, a, PF_MAX(a, b), x->a)}};
+        *out =
+            (tm_val){TM_STR, {.s = pf_tm_sub(&v.u.s, a, PF_MAX(a, b), x->a)}};
         return 0;
     }
     tm_list *l = pf_arena_calloc(x->a, 1, sizeof *l);
     if (!l)
         return pf_err_nomem(x->e);
     for (int64_t i = from; back ? i > to : i < to; i += s.u.i)
-        if (tm_list_add(l, v.u.l->v[i], x->a) < 0)
+        if (pf_tm_list_add(l, v.u.l->v[i], x->a) < 0)
             return pf_err_nomem(x->e);
     *out = (tm_val){TM_LIST, {.l = l}};
     return 0;
@@ -164,8 +162,8 @@ static int arithmetic(tm_ctx *x, const tm_node *n, const tm_val *a,
         (b->k != TM_INT && b->k != TM_BOOL))
         return bad(x, n, "this arithmetic is not built for",
                    a->k == TM_INT ? b : a);
-    if (n->op == TM_DIV || ((n->op == TM_MOD || n->op == TM_IDIV) &&
-                            (q == 0 || q == -1)))
+    if (n->op == TM_DIV ||
+        ((n->op == TM_MOD || n->op == TM_IDIV) && (q == 0 || q == -1)))
         return bad(x, n, "this division is not built", NULL);
     if (n->op == TM_ADD) {
         ok = pf_add64(p, q, &r);
@@ -184,15 +182,16 @@ static int arithmetic(tm_ctx *x, const tm_node *n, const tm_val *a,
     return 0;
 }
 
-static int concat(tm_ctx *x, const tm_node *n, const tm_val *a,
-                  const tm_val *b, tm_val *out)
+static int concat(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
+                  tm_val *out)
 {
     size_t from = x->out.text.n;
-    if (!tm_print(&x->out, a) || !tm_print(&x->out, b))
+    if (!pf_tm_print(&x->out, a) || !pf_tm_print(&x->out, b))
         return bad(x, n, "cannot join", a->k == TM_STR ? b : a);
     out->k = TM_STR;
-    return tm_sink_take(&x->out, from, x->a, &out->u.s) < 0
-               ? pf_err_nomem(x->e) : 0;
+    return pf_tm_sink_take(&x->out, from, x->a, &out->u.s) < 0
+               ? pf_err_nomem(x->e)
+               : 0;
 }
 
 static int add(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
@@ -202,8 +201,7 @@ static int add(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
         return concat(x, n, a, b, out);
     if (a->k != TM_LIST || b->k != TM_LIST) {
         if (a->k == TM_STR || b->k == TM_STR)
-            return bad(x, n, "cannot add a string and",
-                       a->k == TM_STR ? b : a);
+            return bad(x, n, "cannot add a string and", a->k == TM_STR ? b : a);
         return arithmetic(x, n, a, b, out);
     }
     tm_list *l = pf_arena_calloc(x->a, 1, sizeof *l);
@@ -211,7 +209,7 @@ static int add(tm_ctx *x, const tm_node *n, const tm_val *a, const tm_val *b,
         return pf_err_nomem(x->e);
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < (k ? b : a)->u.l->n; i++)
-            if (tm_list_add(l, (k ? b : a)->u.l->v[i], x->a) < 0)
+            if (pf_tm_list_add(l, (k ? b : a)->u.l->v[i], x->a) < 0)
                 return pf_err_nomem(x->e);
     *out = (tm_val){TM_LIST, {.l = l}};
     return 0;
@@ -232,8 +230,10 @@ static int compare(tm_ctx *x, const tm_node *n, const tm_val *a,
     } else {
         return bad(x, n, "cannot order", a->k == TM_STR ? b : a);
     }
-    bool r = n->op == TM_LT ? c < 0 : n->op == TM_LE ? c <= 0
-             : n->op == TM_GT ? c > 0 : c >= 0;
+    bool r = n->op == TM_LT   ? c < 0
+             : n->op == TM_LE ? c <= 0
+             : n->op == TM_GT ? c > 0
+                              : c >= 0;
     *out = (tm_val){TM_BOOL, {.b = r}};
     return 0;
 }
@@ -242,23 +242,25 @@ static int binary(tm_ctx *x, const tm_node *n, tm_val *out)
 {
     tm_val a, b;
     bool r;
-    int rc = tm_eval(x, n->a, &a);
+    int rc = pf_tm_eval(x, n->a, &a);
     if (rc < 0)
         return rc;
     if (n->op == TM_AND || n->op == TM_OR) {
         *out = a;
-        return tm_truth(&a) == (n->op == TM_OR) ? 0 : tm_eval(x, n->b, out);
+        return pf_tm_truth(&a) == (n->op == TM_OR) ? 0
+                                                   : pf_tm_eval(x, n->b, out);
     }
-    rc = tm_eval(x, n->b, &b);
+    rc = pf_tm_eval(x, n->b, &b);
     if (rc < 0)
         return rc;
     switch (n->op) {
     case TM_EQ:
     case TM_NE:
-        *out = (tm_val){TM_BOOL, {.b = tm_equal(&a, &b) == (n->op == TM_EQ)}};
+        *out =
+            (tm_val){TM_BOOL, {.b = pf_tm_equal(&a, &b) == (n->op == TM_EQ)}};
         return 0;
     case TM_IN:
-        rc = tm_contains(x, n, &a, &b, &r);
+        rc = pf_tm_contains(x, n, &a, &b, &r);
         *out = (tm_val){TM_BOOL, {.b = r}};
         return rc;
     case TM_CONCAT:
@@ -283,15 +285,15 @@ static int literal(tm_ctx *x, const tm_node *n, tm_val *out)
         return pf_err_nomem(x->e);
     for (size_t i = 0; i < n->n; i++) {
         tm_val v, k = {TM_NONE, {0}};
-        int rc = n->op == TM_MAPLIT ? tm_eval(x, n->arg[i++], &k) : 0;
+        int rc = n->op == TM_MAPLIT ? pf_tm_eval(x, n->arg[i++], &k) : 0;
         if (rc == 0)
-            rc = tm_eval(x, n->arg[i], &v);
+            rc = pf_tm_eval(x, n->arg[i], &v);
         if (rc < 0)
             return rc;
         if (n->op == TM_MAPLIT && k.k != TM_STR)
             return bad(x, n, "a mapping with a key that is", &k);
-        rc = n->op == TM_MAPLIT ? tm_map_put(m, k.u.s, v, x->a)
-                                : tm_list_add(l, v, x->a);
+        rc = n->op == TM_MAPLIT ? pf_tm_map_put(m, k.u.s, v, x->a)
+                                : pf_tm_list_add(l, v, x->a);
         if (rc < 0)
             return pf_err_nomem(x->e);
     }
@@ -307,7 +309,7 @@ static int range(tm_ctx *x, const tm_node *n, tm_val *out)
         return bad(x, n, "range() takes 1 to 3 numbers", NULL);
     for (size_t i = 0; i < n->n; i++) {
         tm_val a;
-        int rc = tm_eval(x, n->arg[i], &a);
+        int rc = pf_tm_eval(x, n->arg[i], &a);
         if (rc < 0)
             return rc;
         if (a.k != TM_INT)
@@ -322,7 +324,7 @@ static int range(tm_ctx *x, const tm_node *n, tm_val *out)
     for (int64_t i = v[0]; v[2] > 0 ? i < v[1] : i > v[1]; i += v[2]) {
         if (l->n >= 100000)
             return bad(x, n, "range() of over 100000 numbers", NULL);
-        if (tm_list_add(l, (tm_val){TM_INT, {.i = i}}, x->a) < 0)
+        if (pf_tm_list_add(l, (tm_val){TM_INT, {.i = i}}, x->a) < 0)
             return pf_err_nomem(x->e);
     }
     *out = (tm_val){TM_LIST, {.l = l}};
@@ -336,13 +338,13 @@ static int call(tm_ctx *x, const tm_node *n, tm_val *out)
         return range(x, n, out);
     if (n->fn == TM_G_RAISE) {
         char q[160] = "";
-        int rc = n->n ? tm_eval(x, n->arg[0], &v) : 0;
+        int rc = n->n ? pf_tm_eval(x, n->arg[0], &v) : 0;
         if (rc < 0)
             return rc;
         if (n->n && v.k == TM_STR)
             pf_err_quote(q, sizeof q, v.u.s.p, v.u.s.n);
-        return tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e,
-                       "the template raised %s", q);
+        return pf_tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e,
+                          "the template raised %s", q);
     }
     if (n->fn == TM_G_NAMESPACE) {
         tm_map *m = pf_arena_calloc(x->a, 1, sizeof *m);
@@ -350,12 +352,12 @@ static int call(tm_ctx *x, const tm_node *n, tm_val *out)
             return pf_err_nomem(x->e);
         for (size_t i = 0; i < n->n; i++) {
             tm_str key = {n->key[i].p, n->key[i].n, NULL, 0, false};
-            int rc = tm_eval(x, n->arg[i], &v);
+            int rc = pf_tm_eval(x, n->arg[i], &v);
             if (rc < 0)
                 return rc;
             if (!key.p)
                 return bad(x, n, "namespace() takes name=value", NULL);
-            if (tm_map_put(m, key, v, x->a) < 0)
+            if (pf_tm_map_put(m, key, v, x->a) < 0)
                 return pf_err_nomem(x->e);
         }
         *out = (tm_val){TM_NAMESPACE, {.m = m}};
@@ -364,7 +366,7 @@ static int call(tm_ctx *x, const tm_node *n, tm_val *out)
     find_var(x, n->name, &v);
     if (v.k != TM_MACRO)
         return bad(x, n, "cannot call", &v);
-    return tm_call_macro(x, n, v.u.macro, out);
+    return pf_tm_call_macro(x, n, v.u.macro, out);
 }
 
 static int eval(tm_ctx *x, const tm_node *n, tm_val *out)
@@ -384,11 +386,11 @@ static int eval(tm_ctx *x, const tm_node *n, tm_val *out)
     case TM_CALL:
         return call(x, n, out);
     case TM_COND:
-        rc = tm_eval(x, n->b, &v);
+        rc = pf_tm_eval(x, n->b, &v);
         *out = (tm_val){TM_UNDEF, {0}};
-        if (rc < 0 || (!tm_truth(&v) && !n->c))
+        if (rc < 0 || (!pf_tm_truth(&v) && !n->c))
             return rc;
-        return tm_eval(x, tm_truth(&v) ? n->a : n->c, out);
+        return pf_tm_eval(x, pf_tm_truth(&v) ? n->a : n->c, out);
     case TM_LISTLIT:
     case TM_MAPLIT:
         return literal(x, n, out);
@@ -403,7 +405,7 @@ static int eval(tm_ctx *x, const tm_node *n, tm_val *out)
     default:
         return binary(x, n, out);
     }
-    rc = tm_eval(x, n->a, &v);
+    rc = pf_tm_eval(x, n->a, &v);
     if (rc < 0)
         return rc;
     switch (n->op) {
@@ -411,18 +413,18 @@ static int eval(tm_ctx *x, const tm_node *n, tm_val *out)
         return attribute(x, n, &v,
                          &(tm_str){n->name.p, n->name.n, NULL, 0, false}, out);
     case TM_ITEM:
-        rc = tm_eval(x, n->b, &k);
+        rc = pf_tm_eval(x, n->b, &k);
         return rc < 0 ? rc : item(x, n, &v, &k, out);
     case TM_FILTER:
-        return tm_filter(x, n, v, out);
+        return pf_tm_filter(x, n, v, out);
     case TM_METHOD:
-        return tm_method(x, n, v, out);
+        return pf_tm_method(x, n, v, out);
     case TM_TEST:
-        rc = tm_test(x, n, &v, &r);
+        rc = pf_tm_test(x, n, &v, &r);
         *out = (tm_val){TM_BOOL, {.b = r}};
         return rc;
     case TM_NOT:
-        *out = (tm_val){TM_BOOL, {.b = !tm_truth(&v)}};
+        *out = (tm_val){TM_BOOL, {.b = !pf_tm_truth(&v)}};
         return 0;
     default:
         if (v.k != TM_INT || v.u.i == INT64_MIN)
@@ -432,11 +434,11 @@ static int eval(tm_ctx *x, const tm_node *n, tm_val *out)
     }
 }
 
-int tm_eval(tm_ctx *x, const tm_node *n, tm_val *out)
+int pf_tm_eval(tm_ctx *x, const tm_node *n, tm_val *out)
 {
     if (++x->steps > MAX_STEPS || x->depth >= MAX_DEPTH)
-        return tm_fail(x->t, PF_E_LIMIT, n->line, n->col, x->e,
-                       "the template runs too long or too deep");
+        return pf_tm_fail(x->t, PF_E_LIMIT, n->line, n->col, x->e,
+                          "the template runs too long or too deep");
     x->depth++;
     int rc = eval(x, n, out);
     x->depth--;

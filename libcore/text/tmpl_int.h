@@ -84,7 +84,7 @@ struct tm_node {
     size_t n_other;
 };
 
-/* Functions by number: the tables are in tmpl_parse.c. */
+/* Functions by number: the tables are in tmpl_expr.c. */
 enum tm_filter {
     TM_F_TRIM, TM_F_LENGTH, TM_F_TOJSON, TM_F_DEFAULT, TM_F_STRING, TM_F_LIST,
     TM_F_JOIN, TM_F_UPPER, TM_F_LOWER, TM_F_FIRST, TM_F_LAST, TM_F_ITEMS,
@@ -112,20 +112,20 @@ struct pf_template {
 };
 
 /* tmpl_parse.c */
-PF_MUST_CHECK int tm_parse(pf_template *t, pf_err *e);
+PF_MUST_CHECK int pf_tm_parse(pf_template *t, pf_err *e);
 
 /* Fails with the position of a node: "template:LINE:COLUMN: ...". code is
  * PF_E_USAGE while parsing, PF_E_FORMAT while rendering. */
-int tm_fail(const pf_template *t, int code, uint32_t line, uint32_t col,
+int pf_tm_fail(const pf_template *t, int code, uint32_t line, uint32_t col,
             pf_err *e, const char *fmt, ...) PF_PRINTF(6, 7);
 
 /* -------------------------------------------------------------- strings */
 
-tm_str tm_lit(const char *s);
-tm_str tm_sub(const tm_str *s, size_t from, size_t to, pf_arena *a);
-bool tm_str_eq(const tm_str *a, const tm_str *b);
+tm_str pf_tm_lit(const char *s);
+tm_str pf_tm_sub(const tm_str *s, size_t from, size_t to, pf_arena *a);
+bool pf_tm_str_eq(const tm_str *a, const tm_str *b);
 /* Bytes [from, to) of s are of one origin up to *end; returns it. */
-bool tm_origin(const tm_str *s, size_t at, size_t *end);
+bool pf_tm_origin(const tm_str *s, size_t at, size_t *end);
 
 /* Bytes with their origins, growing in heap memory. */
 typedef struct tm_sink {
@@ -134,28 +134,28 @@ typedef struct tm_sink {
     size_t n_run, cap_run;
     bool failed;
 } tm_sink;
-void tm_sink_release(tm_sink *k);
-void tm_sink_add(tm_sink *k, const tm_str *s);
-void tm_sink_raw(tm_sink *k, const char *p, size_t n, bool content);
-bool tm_sink_failed(const tm_sink *k);
+void pf_tm_sink_release(tm_sink *k);
+void pf_tm_sink_add(tm_sink *k, const tm_str *s);
+void pf_tm_sink_raw(tm_sink *k, const char *p, size_t n, bool content);
+bool pf_tm_sink_failed(const tm_sink *k);
 /* A copy of bytes [from, end) in the arena, cut off the sink. */
-PF_MUST_CHECK int tm_sink_take(tm_sink *k, size_t from, pf_arena *a,
+PF_MUST_CHECK int pf_tm_sink_take(tm_sink *k, size_t from, pf_arena *a,
                                tm_str *out);
 
 /* --------------------------------------------------------------- values */
 
-bool tm_truth(const tm_val *v);
-bool tm_equal(const tm_val *a, const tm_val *b);
-const char *tm_type(const tm_val *v);
+bool pf_tm_truth(const tm_val *v);
+bool pf_tm_equal(const tm_val *a, const tm_val *b);
+const char *pf_tm_type(const tm_val *v);
 /* NULL when absent. */
-tm_val *tm_map_get(const tm_map *m, const tm_str *key);
-PF_MUST_CHECK int tm_map_put(tm_map *m, tm_str key, tm_val v, pf_arena *a);
-PF_MUST_CHECK int tm_list_add(tm_list *l, tm_val v, pf_arena *a);
-PF_MUST_CHECK int tm_of_json(tm_val *out, pf_jval v, pf_arena *a, int depth);
+tm_val *pf_tm_map_get(const tm_map *m, const tm_str *key);
+PF_MUST_CHECK int pf_tm_map_put(tm_map *m, tm_str key, tm_val v, pf_arena *a);
+PF_MUST_CHECK int pf_tm_list_add(tm_list *l, tm_val v, pf_arena *a);
+PF_MUST_CHECK int pf_tm_of_json(tm_val *out, pf_jval v, pf_arena *a, int depth);
 /* As Python prints it; false for what has no plain text (a list, a map). */
-bool tm_print(tm_sink *k, const tm_val *v);
+bool pf_tm_print(tm_sink *k, const tm_val *v);
 /* As json.dumps(ensure_ascii=False); false for what is no JSON. */
-bool tm_json(tm_sink *k, const tm_val *v, int64_t indent, int depth);
+bool pf_tm_json(tm_sink *k, const tm_val *v, int64_t indent, int depth);
 
 /* ----------------------------------------------------------- evaluation */
 
@@ -178,22 +178,22 @@ typedef struct tm_ctx {
     pf_err *e;
 } tm_ctx;
 
-PF_MUST_CHECK int tm_set_var(tm_ctx *x, pf_slice name, tm_val v);
+PF_MUST_CHECK int pf_tm_set_var(tm_ctx *x, pf_slice name, tm_val v);
 /* tmpl_eval.c: an expression. */
-PF_MUST_CHECK int tm_eval(tm_ctx *x, const tm_node *n, tm_val *out);
+PF_MUST_CHECK int pf_tm_eval(tm_ctx *x, const tm_node *n, tm_val *out);
 /* tmpl_call.c: filters, tests, methods; v is what they are applied to. */
-PF_MUST_CHECK int tm_filter(tm_ctx *x, const tm_node *n, tm_val v,
+PF_MUST_CHECK int pf_tm_filter(tm_ctx *x, const tm_node *n, tm_val v,
                             tm_val *out);
-PF_MUST_CHECK int tm_test(tm_ctx *x, const tm_node *n, const tm_val *v,
+PF_MUST_CHECK int pf_tm_test(tm_ctx *x, const tm_node *n, const tm_val *v,
                           bool *out);
-PF_MUST_CHECK int tm_method(tm_ctx *x, const tm_node *n, tm_val v,
+PF_MUST_CHECK int pf_tm_method(tm_ctx *x, const tm_node *n, tm_val v,
                             tm_val *out);
 /* Is a in b? */
-PF_MUST_CHECK int tm_contains(tm_ctx *x, const tm_node *n, const tm_val *a,
+PF_MUST_CHECK int pf_tm_contains(tm_ctx *x, const tm_node *n, const tm_val *a,
                               const tm_val *b, bool *out);
 /* tmpl_run.c: statements into x->out. 0; 1 = break, 2 = continue. */
-PF_MUST_CHECK int tm_run_list(tm_ctx *x, tm_node *const *list, size_t n);
-PF_MUST_CHECK int tm_call_macro(tm_ctx *x, const tm_node *call,
+PF_MUST_CHECK int pf_tm_run_list(tm_ctx *x, tm_node *const *list, size_t n);
+PF_MUST_CHECK int pf_tm_call_macro(tm_ctx *x, const tm_node *call,
                                 const tm_node *macro, tm_val *out);
 
 #endif

@@ -8,16 +8,14 @@
 
 enum { RUN_BREAK = 1, RUN_CONTINUE = 2, MAX_OUTPUT = 1 << 28 };
 
-static int bad(tm_ctx *x, const tm_node *n, const char *what,
-               const tm_val *v)
+static int bad(tm_ctx *x, const tm_node *n, const char *what, const tm_val *v)
 {
-    return tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e, "%s%s%s", what,
-                   v ? " " : "", v ? tm_type(v) : "");
+    return pf_tm_fail(x->t, PF_E_FORMAT, n->line, n->col, x->e, "%s%s%s", what,
+                      v ? " " : "", v ? pf_tm_type(v) : "");
 }
 
 /* What a for loop goes through, as a list. */
-static int iterable(tm_ctx *x, const tm_node *n, const tm_val *v,
-                    tm_list **out)
+static int iterable(tm_ctx *x, const tm_node *n, const tm_val *v, tm_list **out)
 {
     tm_list *l = pf_arena_calloc(x->a, 1, sizeof *l);
     *out = l;
@@ -27,15 +25,15 @@ static int iterable(tm_ctx *x, const tm_node *n, const tm_val *v,
         *out = v->u.l;
     } else if (v->k == TM_MAP) {
         for (size_t i = 0; i < v->u.m->n; i++)
-            if (tm_list_add(l, (tm_val){TM_STR, {.s = v->u.m->key[i]}},
-                            x->a) < 0)
+            if (pf_tm_list_add(l, (tm_val){TM_STR, {.s = v->u.m->key[i]}},
+                               x->a) < 0)
                 return pf_err_nomem(x->e);
     } else if (v->k == TM_STR) {
         int len;
         for (size_t i = 0; i < v->u.s.n; i += (size_t)len) {
             (void)pf_utf8_get(v->u.s.p + i, &len);
-            tm_str c = tm_sub(&v->u.s, i, i + (size_t)len, x->a);
-            if (tm_list_add(l, (tm_val){TM_STR, {.s = c}}, x->a) < 0)
+            tm_str c = pf_tm_sub(&v->u.s, i, i + (size_t)len, x->a);
+            if (pf_tm_list_add(l, (tm_val){TM_STR, {.s = c}}, x->a) < 0)
                 return pf_err_nomem(x->e);
         }
     } else if (v->k != TM_UNDEF) {
@@ -48,11 +46,11 @@ static int iterable(tm_ctx *x, const tm_node *n, const tm_val *v,
 static int bind(tm_ctx *x, const tm_node *n, tm_val v)
 {
     if (n->n_key == 1)
-        return tm_set_var(x, n->key[0], v);
+        return pf_tm_set_var(x, n->key[0], v);
     if (v.k != TM_LIST || v.u.l->n != n->n_key)
         return bad(x, n, "cannot unpack", &v);
     for (size_t i = 0; i < n->n_key; i++) {
-        int rc = tm_set_var(x, n->key[i], v.u.l->v[i]);
+        int rc = pf_tm_set_var(x, n->key[i], v.u.l->v[i]);
         if (rc < 0)
             return rc;
     }
@@ -70,9 +68,9 @@ static int keep(tm_ctx *x, const tm_node *n, tm_list **items)
         size_t vars = x->n_var;
         int rc = bind(x, n, (*items)->v[i]);
         if (rc == 0)
-            rc = tm_eval(x, n->b, &v);
-        if (rc == 0 && tm_truth(&v) &&
-            tm_list_add(l, (*items)->v[i], x->a) < 0)
+            rc = pf_tm_eval(x, n->b, &v);
+        if (rc == 0 && pf_tm_truth(&v) &&
+            pf_tm_list_add(l, (*items)->v[i], x->a) < 0)
             rc = pf_err_nomem(x->e);
         if (rc < 0)
             return rc;
@@ -104,9 +102,9 @@ static int loop_var(tm_ctx *x, const tm_list *l, size_t i)
     if (!m)
         return pf_err_nomem(x->e);
     for (size_t j = 0; j < PF_COUNTOF(f); j++)
-        if (tm_map_put(m, tm_lit(f[j].name), f[j].v, x->a) < 0)
+        if (pf_tm_map_put(m, pf_tm_lit(f[j].name), f[j].v, x->a) < 0)
             return pf_err_nomem(x->e);
-    return tm_set_var(x, PF_LIT("loop"), (tm_val){TM_MAP, {.m = m}});
+    return pf_tm_set_var(x, PF_LIT("loop"), (tm_val){TM_MAP, {.m = m}});
 }
 
 static int run_for(tm_ctx *x, const tm_node *n)
@@ -114,7 +112,7 @@ static int run_for(tm_ctx *x, const tm_node *n)
     tm_val v;
     tm_list *l = NULL;
     size_t scope = x->scope, vars = x->n_var;
-    int rc = tm_eval(x, n->a, &v);
+    int rc = pf_tm_eval(x, n->a, &v);
     if (rc == 0)
         rc = iterable(x, n, &v, &l);
     if (rc < 0)
@@ -128,7 +126,7 @@ static int run_for(tm_ctx *x, const tm_node *n)
         if (rc == 0)
             rc = loop_var(x, l, i);
         if (rc == 0)
-            rc = tm_run_list(x, n->arg, n->n);
+            rc = pf_tm_run_list(x, n->arg, n->n);
         if (rc == RUN_CONTINUE)
             rc = 0;
     }
@@ -137,7 +135,7 @@ static int run_for(tm_ctx *x, const tm_node *n)
     if (rc == RUN_BREAK)
         return 0;
     if (rc == 0 && l->n == 0)
-        rc = tm_run_list(x, n->other, n->n_other);
+        rc = pf_tm_run_list(x, n->other, n->n_other);
     return rc;
 }
 
@@ -147,30 +145,31 @@ static int run_set(tm_ctx *x, const tm_node *n)
     size_t from = x->out.text.n;
     int rc;
     if (n->op == TM_SETBLOCK) {
-        rc = tm_run_list(x, n->arg, n->n);
-        if (rc == 0 && tm_sink_take(&x->out, from, x->a, &v.u.s) < 0)
+        rc = pf_tm_run_list(x, n->arg, n->n);
+        if (rc == 0 && pf_tm_sink_take(&x->out, from, x->a, &v.u.s) < 0)
             rc = pf_err_nomem(x->e);
         v.k = TM_STR;
     } else {
-        rc = tm_eval(x, n->a, &v);
+        rc = pf_tm_eval(x, n->a, &v);
     }
     if (rc != 0)
         return rc;
     if (n->n_key == 0)
-        return tm_set_var(x, n->name, v);
+        return pf_tm_set_var(x, n->name, v);
     for (size_t i = x->n_var; i-- > 0;)
         if (pf_slice_eq(x->var[i].name, n->name)) {
             tm_str key = {n->key[0].p, n->key[0].n, NULL, 0, false};
             if (x->var[i].value.k != TM_NAMESPACE)
                 break;
-            return tm_map_put(x->var[i].value.u.m, key, v, x->a) < 0
-                       ? pf_err_nomem(x->e) : 0;
+            return pf_tm_map_put(x->var[i].value.u.m, key, v, x->a) < 0
+                       ? pf_err_nomem(x->e)
+                       : 0;
         }
     return bad(x, n, "cannot set an attribute of what is no namespace", NULL);
 }
 
-int tm_call_macro(tm_ctx *x, const tm_node *call, const tm_node *m,
-                  tm_val *out)
+int pf_tm_call_macro(tm_ctx *x, const tm_node *call, const tm_node *m,
+                     tm_val *out)
 {
     size_t scope = x->scope, vars = x->n_var, from = x->out.text.n;
     int rc = 0;
@@ -188,7 +187,7 @@ int tm_call_macro(tm_ctx *x, const tm_node *call, const tm_node *m,
                     break;
         if (k >= m->n_key)
             return bad(x, call, "the macro has no such parameter", NULL);
-        rc = tm_eval(x, call->arg[i], &v[k]);
+        rc = pf_tm_eval(x, call->arg[i], &v[k]);
         if (rc < 0)
             return rc;
         set[k] = true;
@@ -196,16 +195,16 @@ int tm_call_macro(tm_ctx *x, const tm_node *call, const tm_node *m,
     x->scope = x->n_var;
     for (size_t i = 0; i < m->n_key && rc == 0; i++) {
         if (!set[i] && m->other[i])
-            rc = tm_eval(x, m->other[i], &v[i]);
+            rc = pf_tm_eval(x, m->other[i], &v[i]);
         if (rc == 0)
-            rc = tm_set_var(x, m->key[i], v[i]);
+            rc = pf_tm_set_var(x, m->key[i], v[i]);
     }
     if (rc == 0)
-        rc = tm_run_list(x, m->arg, m->n);
+        rc = pf_tm_run_list(x, m->arg, m->n);
     x->scope = scope;
     x->n_var = vars;
     out->k = TM_STR;
-    if (rc == 0 && tm_sink_take(&x->out, from, x->a, &out->u.s) < 0)
+    if (rc == 0 && pf_tm_sink_take(&x->out, from, x->a, &out->u.s) < 0)
         rc = pf_err_nomem(x->e);
     return rc;
 }
@@ -217,7 +216,7 @@ static int run_generation(tm_ctx *x, const tm_node *n)
     size_t k = x->n_mark;
     x->mark[k] = x->mark[k + 1] = x->out.text.n;
     x->n_mark += 2;
-    int rc = tm_run_list(x, n->arg, n->n);
+    int rc = pf_tm_run_list(x, n->arg, n->n);
     x->mark[k + 1] = x->out.text.n;
     return rc;
 }
@@ -228,26 +227,26 @@ static int run(tm_ctx *x, const tm_node *n)
     int rc;
     switch (n->op) {
     case TM_TEXT:
-        tm_sink_add(&x->out, &n->value.u.s);
+        pf_tm_sink_add(&x->out, &n->value.u.s);
         return 0;
     case TM_OUTPUT:
-        rc = tm_eval(x, n->a, &v);
-        if (rc == 0 && !tm_print(&x->out, &v))
+        rc = pf_tm_eval(x, n->a, &v);
+        if (rc == 0 && !pf_tm_print(&x->out, &v))
             return bad(x, n, "cannot print", &v);
         return rc;
     case TM_IF:
-        rc = tm_eval(x, n->a, &v);
+        rc = pf_tm_eval(x, n->a, &v);
         if (rc < 0)
             return rc;
-        return tm_truth(&v) ? tm_run_list(x, n->arg, n->n)
-                            : tm_run_list(x, n->other, n->n_other);
+        return pf_tm_truth(&v) ? pf_tm_run_list(x, n->arg, n->n)
+                               : pf_tm_run_list(x, n->other, n->n_other);
     case TM_FOR:
         return run_for(x, n);
     case TM_SET:
     case TM_SETBLOCK:
         return run_set(x, n);
     case TM_MACRODEF:
-        return tm_set_var(x, n->name, (tm_val){TM_MACRO, {.macro = n}});
+        return pf_tm_set_var(x, n->name, (tm_val){TM_MACRO, {.macro = n}});
     case TM_GENERATION:
         return run_generation(x, n);
     case TM_BREAK:
@@ -257,17 +256,17 @@ static int run(tm_ctx *x, const tm_node *n)
     }
 }
 
-int tm_run_list(tm_ctx *x, tm_node *const *list, size_t n)
+int pf_tm_run_list(tm_ctx *x, tm_node *const *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int rc = run(x, list[i]);
         if (rc != 0)
             return rc;
-        if (tm_sink_failed(&x->out))
+        if (pf_tm_sink_failed(&x->out))
             return pf_err_nomem(x->e);
         if (x->out.text.n > MAX_OUTPUT)
-            return tm_fail(x->t, PF_E_LIMIT, list[i]->line, list[i]->col, x->e,
-                           "over 256 MiB of output");
+            return pf_tm_fail(x->t, PF_E_LIMIT, list[i]->line, list[i]->col,
+                              x->e, "over 256 MiB of output");
     }
     return 0;
 }

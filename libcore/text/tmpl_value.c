@@ -8,12 +8,12 @@
 
 /* -------------------------------------------------------------- strings */
 
-tm_str tm_lit(const char *s)
+tm_str pf_tm_lit(const char *s)
 {
     return (tm_str){s, strlen(s), NULL, 0, false};
 }
 
-bool tm_origin(const tm_str *s, size_t at, size_t *end)
+bool pf_tm_origin(const tm_str *s, size_t at, size_t *end)
 {
     *end = s->n;
     if (!s->run)
@@ -26,11 +26,11 @@ bool tm_origin(const tm_str *s, size_t at, size_t *end)
     return s->content;
 }
 
-tm_str tm_sub(const tm_str *s, size_t from, size_t to, pf_arena *a)
+tm_str pf_tm_sub(const tm_str *s, size_t from, size_t to, pf_arena *a)
 {
     tm_str r = {s->p + from, to - from, NULL, 0, true};
     size_t end, k = 0;
-    bool first = tm_origin(s, from, &end);
+    bool first = pf_tm_origin(s, from, &end);
     if (end >= to) {
         r.content = first;
         return r;
@@ -39,7 +39,7 @@ tm_str tm_sub(const tm_str *s, size_t from, size_t to, pf_arena *a)
     if (!run) /* one origin for all then: the safe one */
         return r;
     for (size_t at = from; at < to; at = end) {
-        bool c = tm_origin(s, at, &end);
+        bool c = pf_tm_origin(s, at, &end);
         run[k++] = (tm_run){PF_MIN(end, to) - from, c};
     }
     r.run = run;
@@ -47,24 +47,24 @@ tm_str tm_sub(const tm_str *s, size_t from, size_t to, pf_arena *a)
     return r;
 }
 
-bool tm_str_eq(const tm_str *a, const tm_str *b)
+bool pf_tm_str_eq(const tm_str *a, const tm_str *b)
 {
     return a->n == b->n && (a->n == 0 || memcmp(a->p, b->p, a->n) == 0);
 }
 
-void tm_sink_release(tm_sink *k)
+void pf_tm_sink_release(tm_sink *k)
 {
     pf_buf_release(&k->text);
     pf_free(k->run);
     *k = (tm_sink){0};
 }
 
-bool tm_sink_failed(const tm_sink *k)
+bool pf_tm_sink_failed(const tm_sink *k)
 {
     return k->failed || pf_buf_failed(&k->text);
 }
 
-void tm_sink_raw(tm_sink *k, const char *p, size_t n, bool content)
+void pf_tm_sink_raw(tm_sink *k, const char *p, size_t n, bool content)
 {
     if (n == 0)
         return;
@@ -81,18 +81,18 @@ void tm_sink_raw(tm_sink *k, const char *p, size_t n, bool content)
     k->run[k->n_run++] = (tm_run){start + n, content};
 }
 
-void tm_sink_add(tm_sink *k, const tm_str *s)
+void pf_tm_sink_add(tm_sink *k, const tm_str *s)
 {
     for (size_t at = 0, end; at < s->n; at = end) {
-        bool c = tm_origin(s, at, &end);
-        tm_sink_raw(k, s->p + at, end - at, c);
+        bool c = pf_tm_origin(s, at, &end);
+        pf_tm_sink_raw(k, s->p + at, end - at, c);
     }
 }
 
-int tm_sink_take(tm_sink *k, size_t from, pf_arena *a, tm_str *out)
+int pf_tm_sink_take(tm_sink *k, size_t from, pf_arena *a, tm_str *out)
 {
     size_t n = k->text.n - from;
-    if (tm_sink_failed(k))
+    if (pf_tm_sink_failed(k))
         return PF_E_LIMIT;
     char *p = pf_arena_dup(a, n ? k->text.p + from : "", n);
     tm_run *run = pf_arena_calloc(a, k->n_run + 1, sizeof *run);
@@ -101,8 +101,8 @@ int tm_sink_take(tm_sink *k, size_t from, pf_arena *a, tm_str *out)
     *out = (tm_str){p, n, run, 0, false};
     for (size_t i = 0; i < k->n_run; i++)
         if (k->run[i].end > from)
-            run[out->n_run++] = (tm_run){k->run[i].end - from,
-                                         k->run[i].content};
+            run[out->n_run++] =
+                (tm_run){k->run[i].end - from, k->run[i].content};
     while (k->n_run && k->run[k->n_run - 1].end > from) {
         size_t before = k->n_run > 1 ? k->run[k->n_run - 2].end : 0;
         if (before >= from)
@@ -116,15 +116,15 @@ int tm_sink_take(tm_sink *k, size_t from, pf_arena *a, tm_str *out)
 
 /* --------------------------------------------------------------- values */
 
-const char *tm_type(const tm_val *v)
+const char *pf_tm_type(const tm_val *v)
 {
     static const char *const name[] = {
-        "undefined", "none", "a boolean", "a number", "a number", "a string",
-        "a list", "a mapping", "a namespace", "a macro"};
+        "undefined", "none",   "a boolean", "a number",    "a number",
+        "a string",  "a list", "a mapping", "a namespace", "a macro"};
     return name[v->k];
 }
 
-bool tm_truth(const tm_val *v)
+bool pf_tm_truth(const tm_val *v)
 {
     switch (v->k) {
     case TM_UNDEF:
@@ -149,20 +149,22 @@ bool tm_truth(const tm_val *v)
 
 static bool number(const tm_val *v, double *f)
 {
-    *f = v->k == TM_FLOAT ? v->u.f
-         : v->k == TM_INT ? (double)v->u.i : (double)v->u.b;
+    *f = v->k == TM_FLOAT  ? v->u.f
+         : v->k == TM_INT  ? (double)v->u.i
+         : v->k == TM_BOOL ? (double)v->u.b
+                           : 0;
     return v->k == TM_FLOAT || v->k == TM_INT || v->k == TM_BOOL;
 }
 
-tm_val *tm_map_get(const tm_map *m, const tm_str *key)
+tm_val *pf_tm_map_get(const tm_map *m, const tm_str *key)
 {
     for (size_t i = 0; i < m->n; i++)
-        if (tm_str_eq(&m->key[i], key))
+        if (pf_tm_str_eq(&m->key[i], key))
             return &m->v[i];
     return NULL;
 }
 
-bool tm_equal(const tm_val *a, const tm_val *b)
+bool pf_tm_equal(const tm_val *a, const tm_val *b)
 {
     double x, y;
     if (number(a, &x) && number(b, &y))
@@ -170,17 +172,17 @@ bool tm_equal(const tm_val *a, const tm_val *b)
     if (a->k != b->k)
         return false;
     if (a->k == TM_STR)
-        return tm_str_eq(&a->u.s, &b->u.s);
+        return pf_tm_str_eq(&a->u.s, &b->u.s);
     if (a->k == TM_LIST) {
         for (size_t i = 0; i < a->u.l->n && a->u.l->n == b->u.l->n; i++)
-            if (!tm_equal(&a->u.l->v[i], &b->u.l->v[i]))
+            if (!pf_tm_equal(&a->u.l->v[i], &b->u.l->v[i]))
                 return false;
         return a->u.l->n == b->u.l->n;
     }
     if (a->k == TM_MAP) {
         for (size_t i = 0; i < a->u.m->n && a->u.m->n == b->u.m->n; i++) {
-            const tm_val *o = tm_map_get(b->u.m, &a->u.m->key[i]);
-            if (!o || !tm_equal(&a->u.m->v[i], o))
+            const tm_val *o = pf_tm_map_get(b->u.m, &a->u.m->key[i]);
+            if (!o || !pf_tm_equal(&a->u.m->v[i], o))
                 return false;
         }
         return a->u.m->n == b->u.m->n;
@@ -204,16 +206,15 @@ static bool more(void **p, size_t n, size_t elem, pf_arena *a)
     return to != NULL;
 }
 
-int tm_map_put(tm_map *m, tm_str key, tm_val v, pf_arena *a)
+int pf_tm_map_put(tm_map *m, tm_str key, tm_val v, pf_arena *a)
 {
-    tm_val *old = tm_map_get(m, &key);
+    tm_val *old = pf_tm_map_get(m, &key);
     if (old) {
         *old = v;
         return 0;
     }
     void *k = m->key, *x = m->v;
-    if (!more(&k, m->n, sizeof *m->key, a) ||
-        !more(&x, m->n, sizeof *m->v, a))
+    if (!more(&k, m->n, sizeof *m->key, a) || !more(&x, m->n, sizeof *m->v, a))
         return PF_E_LIMIT;
     m->key = k;
     m->v = x;
@@ -222,7 +223,7 @@ int tm_map_put(tm_map *m, tm_str key, tm_val v, pf_arena *a)
     return 0;
 }
 
-int tm_list_add(tm_list *l, tm_val v, pf_arena *a)
+int pf_tm_list_add(tm_list *l, tm_val v, pf_arena *a)
 {
     void *x = l->v;
     if (!more(&x, l->n, sizeof *l->v, a))
@@ -239,7 +240,7 @@ static int string_of(tm_str *out, pf_slice s, pf_arena *a)
     return p ? 0 : PF_E_LIMIT;
 }
 
-int tm_of_json(tm_val *out, pf_jval v, pf_arena *a, int depth)
+int pf_tm_of_json(tm_val *out, pf_jval v, pf_arena *a, int depth)
 {
     int rc = 0;
     *out = (tm_val){TM_NONE, {0}};
@@ -275,13 +276,13 @@ int tm_of_json(tm_val *out, pf_jval v, pf_arena *a, int depth)
     while (rc == 0 && pf_jiter_next(&it)) {
         tm_val x;
         tm_str key;
-        rc = tm_of_json(&x, it.value, a, depth + 1);
+        rc = pf_tm_of_json(&x, it.value, a, depth + 1);
         if (rc == 0 && l)
-            rc = tm_list_add(l, x, a);
+            rc = pf_tm_list_add(l, x, a);
         if (rc == 0 && m)
             rc = string_of(&key, it.key, a);
         if (rc == 0 && m)
-            rc = tm_map_put(m, key, x, a);
+            rc = pf_tm_map_put(m, key, x, a);
     }
     *out = list ? (tm_val){TM_LIST, {.l = l}} : (tm_val){TM_MAP, {.m = m}};
     return rc;
@@ -298,7 +299,7 @@ static int float_text(double f, char *buf)
     return n;
 }
 
-bool tm_print(tm_sink *k, const tm_val *v)
+bool pf_tm_print(tm_sink *k, const tm_val *v)
 {
     char b[40];
     const char *s = b;
@@ -307,7 +308,7 @@ bool tm_print(tm_sink *k, const tm_val *v)
     case TM_UNDEF:
         return true;
     case TM_STR:
-        tm_sink_add(k, &v->u.s);
+        pf_tm_sink_add(k, &v->u.s);
         return true;
     case TM_NONE:
         s = "None";
@@ -326,24 +327,24 @@ bool tm_print(tm_sink *k, const tm_val *v)
     default:
         return false;
     }
-    tm_sink_raw(k, s, (size_t)n, false);
+    pf_tm_sink_raw(k, s, (size_t)n, false);
     return true;
 }
 
 static void json_break(tm_sink *k, int64_t indent, int depth, const char *flat)
 {
     if (indent < 0) {
-        tm_sink_raw(k, flat, strlen(flat), true);
+        pf_tm_sink_raw(k, flat, strlen(flat), true);
         return;
     }
     if (flat[0] == ',')
-        tm_sink_raw(k, ",", 1, true);
-    tm_sink_raw(k, "\n", 1, true);
+        pf_tm_sink_raw(k, ",", 1, true);
+    pf_tm_sink_raw(k, "\n", 1, true);
     for (int64_t i = 0; i < indent * depth; i++)
-        tm_sink_raw(k, " ", 1, true);
+        pf_tm_sink_raw(k, " ", 1, true);
 }
 
-bool tm_json(tm_sink *k, const tm_val *v, int64_t indent, int depth)
+bool pf_tm_json(tm_sink *k, const tm_val *v, int64_t indent, int depth)
 {
     char b[40];
     bool list = v->k == TM_LIST;
@@ -351,39 +352,38 @@ bool tm_json(tm_sink *k, const tm_val *v, int64_t indent, int depth)
         pf_buf q = {0};
         pf_json_quote(&q, (pf_slice){v->u.s.p, v->u.s.n});
         k->failed |= pf_buf_failed(&q);
-        tm_sink_raw(k, q.p, q.n, true);
+        pf_tm_sink_raw(k, q.p, q.n, true);
         pf_buf_release(&q);
         return true;
     }
     if (!list && v->k != TM_MAP) {
-        const char *s = v->k == TM_NONE ? "null" : v->u.b ? "true" : "false";
+        const char *s = v->k != TM_BOOL ? "null" : v->u.b ? "true" : "false";
         if (v->k == TM_INT || v->k == TM_FLOAT) {
             s = b;
-            b[v->k == TM_INT
-                  ? snprintf(b, sizeof b, "%lld", (long long)v->u.i)
-                  : float_text(v->u.f, b)] = 0;
+            b[v->k == TM_INT ? snprintf(b, sizeof b, "%lld", (long long)v->u.i)
+                             : float_text(v->u.f, b)] = 0;
         }
         if (v->k == TM_UNDEF || v->k > TM_MAP)
             return false;
-        tm_sink_raw(k, s, strlen(s), true);
+        pf_tm_sink_raw(k, s, strlen(s), true);
         return true;
     }
     size_t n = list ? v->u.l->n : v->u.m->n;
-    tm_sink_raw(k, list ? "[" : "{", 1, true);
+    pf_tm_sink_raw(k, list ? "[" : "{", 1, true);
     for (size_t i = 0; i < n; i++) {
         if (i || indent >= 0)
             json_break(k, indent, depth + 1, i ? ", " : "");
         if (!list) {
             tm_val key = {TM_STR, {.s = v->u.m->key[i]}};
-            (void)tm_json(k, &key, indent, depth);
-            tm_sink_raw(k, ": ", 2, true);
+            (void)pf_tm_json(k, &key, indent, depth);
+            pf_tm_sink_raw(k, ": ", 2, true);
         }
-        if (!tm_json(k, list ? &v->u.l->v[i] : &v->u.m->v[i], indent,
-                     depth + 1))
+        if (!pf_tm_json(k, list ? &v->u.l->v[i] : &v->u.m->v[i], indent,
+                        depth + 1))
             return false;
     }
     if (n && indent >= 0)
         json_break(k, indent, depth, "");
-    tm_sink_raw(k, list ? "]" : "}", 1, true);
+    pf_tm_sink_raw(k, list ? "]" : "}", 1, true);
     return true;
 }
