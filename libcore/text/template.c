@@ -77,10 +77,11 @@ static int of_text(tm_ctx *x, pf_json *j, pf_slice json, tm_val *out)
            : rc < 0 ? pf_err_set(x->e, rc, "nested too deep") : 0;
 }
 
-/* A message made by a tool has no JSON: then role and content are all. */
+/* A message made by a tool has no JSON: then role and content are all there
+ * is, as in most others. */
 static int of_message(tm_ctx *x, pf_json *j, const pf_message *m, tm_val *out)
 {
-    if (m->json.p)
+    if (m->json.p && !m->plain)
         return of_text(x, j, m->json, out);
     tm_map *map = pf_arena_calloc(x->a, 1, sizeof *map);
     tm_val role = {TM_STR, {.s = {m->role.p, m->role.n, NULL, 0, true}}};
@@ -138,6 +139,8 @@ static int render(tm_ctx *x, const pf_render_args *a, pf_json *j,
     x->n_var = x->scope = 0;
     x->n_mark = 0;
     x->depth = 0;
+    x->out.taken = 0;
+    x->steps = 0;
     pf_buf_clear(&x->out.text);
     x->out.n_run = 0;
     int rc = set_vars(x, a, j, part);

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-enum { MAX_STEPS = 20000000, MAX_DEPTH = 200 };
+enum { MAX_STEPS = 4000000, MAX_DEPTH = 200 };
 
 static int bad(tm_ctx *x, const tm_node *n, const char *what, const tm_val *v)
 {

@@ -132,6 +132,7 @@ typedef struct tm_sink {
     pf_buf text;
     tm_run *run;
     size_t n_run, cap_run;
+    size_t taken; /* bytes that went into the arena */
     bool failed;
 } tm_sink;
 void pf_tm_sink_release(tm_sink *k);

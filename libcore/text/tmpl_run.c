@@ -6,7 +6,7 @@
 #include "base/utf8.h"
 #include "text/tmpl_int.h"
 
-enum { RUN_BREAK = 1, RUN_CONTINUE = 2, MAX_OUTPUT = 1 << 28 };
+enum { RUN_BREAK = 1, RUN_CONTINUE = 2, MAX_OUTPUT = 1 << 28, MAX_TAKEN = 1 << 30 };
 
 static int bad(tm_ctx *x, const tm_node *n, const char *what, const tm_val *v)
 {
@@ -80,9 +80,9 @@ static int keep(tm_ctx *x, const tm_node *n, tm_list **items)
     return 0;
 }
 
-static int loop_var(tm_ctx *x, const tm_list *l, size_t i)
+/* One map serves all iterations. */
+static int loop_var(tm_ctx *x, tm_map *m, const tm_list *l, size_t i)
 {
-    tm_map *m = pf_arena_calloc(x->a, 1, sizeof *m);
     tm_val undef = {TM_UNDEF, {0}};
     int64_t k = (int64_t)i, n = (int64_t)l->n;
     const struct {
@@ -99,8 +99,6 @@ static int loop_var(tm_ctx *x, const tm_list *l, size_t i)
         {"previtem", i ? l->v[i - 1] : undef},
         {"nextitem", i + 1 < l->n ? l->v[i + 1] : undef},
     };
-    if (!m)
-        return pf_err_nomem(x->e);
     for (size_t j = 0; j < PF_COUNTOF(f); j++)
         if (pf_tm_map_put(m, pf_tm_lit(f[j].name), f[j].v, x->a) < 0)
             return pf_err_nomem(x->e);
@@ -112,7 +110,8 @@ static int run_for(tm_ctx *x, const tm_node *n)
     tm_val v;
     tm_list *l = NULL;
     size_t scope = x->scope, vars = x->n_var;
-    int rc = pf_tm_eval(x, n->a, &v);
+    tm_map *loop = pf_arena_calloc(x->a, 1, sizeof *loop);
+    int rc = loop ? pf_tm_eval(x, n->a, &v) : pf_err_nomem(x->e);
     if (rc == 0)
         rc = iterable(x, n, &v, &l);
     if (rc < 0)
@@ -124,7 +123,7 @@ static int run_for(tm_ctx *x, const tm_node *n)
         x->n_var = x->scope;
         rc = bind(x, n, l->v[i]);
         if (rc == 0)
-            rc = loop_var(x, l, i);
+            rc = loop_var(x, loop, l, i);
         if (rc == 0)
             rc = pf_tm_run_list(x, n->arg, n->n);
         if (rc == RUN_CONTINUE)
@@ -264,9 +263,9 @@ int pf_tm_run_list(tm_ctx *x, tm_node *const *list, size_t n)
             return rc;
         if (pf_tm_sink_failed(&x->out))
             return pf_err_nomem(x->e);
-        if (x->out.text.n > MAX_OUTPUT)
+        if (x->out.text.n > MAX_OUTPUT || x->out.taken > MAX_TAKEN)
             return pf_tm_fail(x->t, PF_E_LIMIT, list[i]->line, list[i]->col,
-                              x->e, "over 256 MiB of output");
+                              x->e, "the rendering takes too much memory");
     }
     return 0;
 }

@@ -98,6 +98,7 @@ int pf_tm_sink_take(tm_sink *k, size_t from, pf_arena *a, tm_str *out)
     tm_run *run = pf_arena_calloc(a, k->n_run + 1, sizeof *run);
     if (!p || !run)
         return PF_E_LIMIT;
+    k->taken += n + k->n_run * sizeof *run;
     *out = (tm_str){p, n, run, 0, false};
     for (size_t i = 0; i < k->n_run; i++)
         if (k->run[i].end > from)
