@@ -79,6 +79,10 @@ static inline bool pf_row_mask_at(const pf_row *r, uint64_t i)
  * bytes. */
 pf_hash128 pf_row_key(const pf_row *r);
 
+/* Index of the first of n ids (id_size bytes each) that is >= vocab, or n. */
+uint64_t pf_ids_scan(const void *ids, uint8_t id_size, uint64_t n,
+                     uint32_t vocab);
+
 /* PF_E_FORMAT when a row breaks the rules above or an id is >= vocab. */
 PF_MUST_CHECK int pf_row_check(const pf_row *r, uint32_t vocab, pf_err *e);
 
