@@ -27,7 +27,7 @@ OPT_dev  := -O1 -g -DPF_DEV -Werror
 OPT_asan := -O1 -g -DPF_DEV -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 OPT_tsan := -O1 -g -DPF_DEV -fsanitize=thread
 OPT_cov  := -O0 -g -DPF_DEV --coverage
-OPT_fuzz := -O1 -g -DPF_DEV -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+OPT_fuzz := -O1 -g -DPF_DEV -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 CFLAGS  ?=
 LDFLAGS ?=
 ALL_CFLAGS := $(STD) $(WARN) $(OPT_$(MODE)) -ffp-contract=off -pthread -fvisibility=hidden \

@@ -19,6 +19,17 @@ static const uint8_t end_magic[8] = {0x89, 'p', 'r', 'f',
 
 enum { MAJOR = 1, MINOR = 0, FLAG_CRITICAL = 1, BLOCK_LOG2 = 20 };
 
+/* Builds for fuzzing take every checksum for right, or no input would get
+ * behind the first one. */
+static bool differ(uint64_t want, uint64_t got)
+{
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    return (void)want, (void)got, false;
+#else
+    return want != got;
+#endif
+}
+
 static uint64_t chunk_seed(const pf_ck_head *h)
 {
     return pf_get_u64(h->recipe) ^
@@ -210,7 +221,7 @@ int pf_ck_header(pf_ck_head *h, const uint8_t *p, const char *file,
                    pf_get_u16(p + 8));
     uint64_t want = pf_get_u64(p + 120),
              got = pf_xxh3_64(p, 120, chunk_seed(h));
-    if (want != got)
+    if (differ(want, got))
         return bad(file, at, e,
                    "chunk header: checksum mismatch (want %016" PRIx64
                    ", got %016" PRIx64 ")",
@@ -298,9 +309,10 @@ static int check_trailer(pf_ck *c, const uint8_t *p, uint64_t hash_at,
         .hash = pf_get_u64(t + 56),
     };
     if (memcmp(t, end_magic, 8) != 0 || pf_get_u64(t + 8) != c->head.bytes ||
-        c->tail.hash != pf_xxh3_64(t, 56, seed))
+        differ(c->tail.hash, pf_xxh3_64(t, 56, seed)))
         return pf_ck_error(c, e, "trailer: checksum mismatch");
-    if (pf_get_u64(t + 16) != pf_xxh3_64(p + hash_at, 8 * n_hash, seed))
+    if (differ(pf_get_u64(t + 16),
+               pf_xxh3_64(p + hash_at, 8 * n_hash, seed)))
         return pf_ck_error(c, e, "block hashes: checksum mismatch");
     return check_zero(c, p, hash_at + 8 * n_hash,
                       c->head.bytes - PF_CK_TRAILER, e);
@@ -317,7 +329,7 @@ static int check_blocks(const pf_ck *c, const uint8_t *p,
             size_t n = (size_t)PF_MIN(s->stored - off, (uint64_t)PF_CK_BLOCK);
             uint64_t want = pf_get_u64(hashes + 8 * at++);
             uint64_t got = pf_xxh3_64(base + off, n, block_seed(seed, i, b));
-            if (want != got)
+            if (differ(want, got))
                 return bad(c->file, c->at + (uint64_t)(base - p) + off, e,
                            "chunk %" PRIu64 ": section '%s': block %" PRIu64
                            ": checksum mismatch (want %016" PRIx64
@@ -353,7 +365,8 @@ int pf_ck_open(pf_ck *c, const uint8_t *p, size_t n, const char *file,
                            (uint64_t)n - c->head.bytes);
     uint64_t seed = chunk_seed(&c->head);
     size_t table_n = PF_CK_ENTRY * c->head.n_sec;
-    if (pf_xxh3_64(p + PF_CK_HEADER, table_n, seed) != pf_get_u64(p + 112))
+    if (differ(pf_get_u64(p + 112),
+               pf_xxh3_64(p + PF_CK_HEADER, table_n, seed)))
         return pf_ck_error(c, e, "section table: checksum mismatch");
     uint64_t off = PF_CK_HEADER + table_n, n_hash = 0;
     for (uint32_t i = 0; i < c->head.n_sec; i++) {
