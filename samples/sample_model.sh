@@ -22,13 +22,13 @@ mkdir -p $run
 echo 'rows: every line that samples/hh does not hold'
 gzip -dc "$data" | awk 'NR == FNR { taken[$1]; next } !((FNR - 1) in taken)' \
     samples/hh/rows.txt - >$run/rest.jsonl
-prefconv --to sft $run/rest.jsonl | preftok -m $model -o $run/train
-prefconv --to sft samples/hh/heldout.jsonl.gz | preftok -m $model -o $run/heldout
+prefconv --to sft $run/rest.jsonl | preftok -m $model --loss-on all -o $run/train
+prefconv --to sft samples/hh/heldout.jsonl.gz | preftok -m $model --loss-on all -o $run/heldout
 
 preftrain --model $model --init random --seed 1 \
     --train_dataset $run/train --eval_dataset $run/heldout \
     --output_dir $run/out --save_dtype bfloat16 \
-    --per_device_train_batch_size 16 --num_train_epochs "${EPOCHS:-8}" \
+    --per_device_train_batch_size 16 --num_train_epochs "${EPOCHS:-6}" \
     --learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 40 \
     --weight_decay 0.1 --adam_beta2 0.95 --max_grad_norm 1 \
     --logging_steps 20 --eval_strategy epoch
