@@ -339,6 +339,7 @@ static int run(const pf_tool *t, void *settings_, int n, char **operand,
         .threads = (int)s->common.threads,
         .max_line = (size_t)s->common.max_line,
         .limit = (uint64_t)s->common.limit,
+        .arrays = s->decode,
     };
     int rc = open_all(&o, s, e);
     if (rc == 0)

@@ -34,6 +34,16 @@ typedef struct item {
     void *slot;
 } item;
 
+/* A file of lines that are arrays looks like one JSON array. */
+static int look(const pf_line_job *j, pf_reader *r, pf_err *e)
+{
+    pf_slice head;
+    int rc = j->arrays ? pf_reader_peek(r, 1, &head, e) : 0;
+    if (rc < 0 || (j->arrays && head.n && head.p[0] == '['))
+        return rc;
+    return pf_source_check(r, e);
+}
+
 int pf_line_job_open(pf_line_job *j, pf_err *e)
 {
     static char dash[] = "-", *standard_input[] = {dash};
@@ -55,7 +65,7 @@ int pf_line_job_open(pf_line_job *j, pf_err *e)
         s->path = path[i];
         int rc = pf_reader_open(&s->reader, s->path, e);
         if (rc == 0)
-            rc = pf_source_check(s->reader, e);
+            rc = look(j, s->reader, e);
         if (rc < 0)
             return rc;
         if (pf_reader_raw_size(s->reader) >= 0 && !is_dash) {

@@ -27,6 +27,7 @@ typedef struct pf_line_job {
     int threads;
     size_t max_line;
     uint64_t limit;     /* lines of input, 0 = all */
+    bool arrays;        /* lines may be JSON arrays */
     pf_writer *rejects; /* or NULL */
     void *ctx;
     size_t slot_size; /* the caller's part of a batch, zeroed at first */

@@ -44,7 +44,7 @@ def hh_texts(path):
     for r in rows:
         c, j = r["chosen"], r["rejected"]
         ic, ij = c.rfind(MARK) + len(MARK), j.rfind(MARK) + len(MARK)
-        if c[:ic] == j[:ij] and c[ic:] and j[ij:]:
+        if c[:ic] == j[:ij] and c[ic:].strip() and j[ij:].strip():
             texts += [c[:ic], c[ic:], j[ij:]]
     return texts
 
