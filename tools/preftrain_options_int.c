@@ -59,7 +59,8 @@ const pf_opt pf_preftrain_options[] = {
     TEXT("dump_grads", dump_grads, "FILE",
          "write the gradient of step 1, before clipping, as safetensors"),
     TEXT("log_rows", log_rows, "FILE",
-         "write loss and log-probabilities of every row, as JSON Lines"),
+         "write loss and log-probabilities of every row trained or evaluated on, as "
+         "JSON Lines"),
     TEXT("resume_from_checkpoint", resume, "DIR|true",
          "go on from a checkpoint; true: the newest in output_dir"),
     {"max_length", 0, PF_OPT_INT, AT(max_length), "N",

@@ -199,7 +199,7 @@ static int check_step0(pf_train *t, pf_err *e)
     return 0;
 }
 
-static int write_rows(pf_train *t, pf_err *e)
+int pf_train_log_rows(pf_train *t, const char *eval, pf_err *e)
 {
     pf_buf b = {0};
     double beta = t->a->loss.beta;
@@ -207,8 +207,12 @@ static int write_rows(pf_train *t, pf_err *e)
         const pf_item *it = &t->batch.item[i];
         pf_jw j = {.out = &b};
         pf_jw_obj(&j);
+        if (eval) {
+            pf_jw_key(&j, "eval");
+            pf_jw_cstr(&j, eval);
+        }
         pf_jw_key(&j, "step");
-        pf_jw_i64(&j, t->step + 1);
+        pf_jw_i64(&j, t->step + !eval);
         pf_jw_key(&j, "row");
         pf_jw_u64(&j, it->at);
         pf_jw_key(&j, "row_id");
@@ -287,7 +291,7 @@ static int train_step(pf_train *t, pf_err *e)
     if (rc == 0 && t->step == 0 && !t->seq)
         rc = check_step0(t, e);
     if (rc == 0 && t->log_rows)
-        rc = write_rows(t, e);
+        rc = pf_train_log_rows(t, NULL, e);
     if (rc == 0 && t->step == 0 && t->a->dump_grads)
         rc = pf_model_save_grads(t->model, t->a->dump_grads, e);
     if (rc < 0)

@@ -30,14 +30,16 @@ static void add_batch(const pf_train *t, sums *s, const pf_item *it,
     pf_window_add(&s->window, it, n, t->a->loss.beta, t->seq);
 }
 
-static int eval_pack(pf_train *t, sums *s, uint64_t first, uint32_t n,
-                     uint32_t *at, pf_err *e)
+static int eval_pack(pf_train *t, sums *s, const char *name, uint64_t first,
+                     uint32_t n, uint32_t *at, pf_err *e)
 {
     for (uint32_t i = 0; i < n; i++)
         at[i] = (uint32_t)first + i;
     int rc = pf_batch_load(&t->batch, at, n, e);
     if (rc == 0)
         rc = pf_batch_run(&t->batch, NULL, e);
+    if (rc == 0 && t->log_rows)
+        rc = pf_train_log_rows(t, name ? name : "", e);
     for (uint32_t i = 0; i < n && rc == 0; i += t->a->eval_batch)
         add_batch(t, s, t->batch.item + i, PF_MIN(t->a->eval_batch, n - i));
     return rc;
@@ -87,7 +89,8 @@ static int eval_set(pf_train *t, const pf_train_set *set, pf_err *e)
     int rc = 0;
     t->batch.set = set->rows;
     for (uint64_t i = 0; i < n_rows && rc == 0; i += pack)
-        rc = eval_pack(t, &s, i, (uint32_t)PF_MIN(pack, n_rows - i), at, e);
+        rc = eval_pack(t, &s, set->name, i,
+                       (uint32_t)PF_MIN(pack, n_rows - i), at, e);
     pf_free(at);
     if (rc < 0)
         return rc;

@@ -39,6 +39,10 @@ typedef struct pf_train {
 
 double pf_train_seconds(void); /* monotonic clock */
 
+/* The rows of t->batch to --log_rows; eval is the name of their set when they
+ * were evaluated ("" = it has none), NULL when they made a step. */
+PF_MUST_CHECK int pf_train_log_rows(pf_train *t, const char *eval, pf_err *e);
+
 /* train_eval.c: evaluates every set and logs an entry for each. */
 PF_MUST_CHECK int pf_train_eval(pf_train *t, pf_err *e);
 
