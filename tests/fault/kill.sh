@@ -6,6 +6,9 @@
 # the kill always comes before the producer is done.
 . tests/lib.sh
 M=samples/tiny-hh
+# A model of a few thousand parameters: what is scored before the kill is read
+# does not take long.
+R=tests/golden/models/llama
 tries=${TRIES:-10}
 gzip -dc samples/hh/train.jsonl.gz >"$T/in.jsonl"
 mkfifo "$T/a" "$T/b" "$T/c"
@@ -21,9 +24,9 @@ while [ $i -lt "$tries" ]; do
     delay=$(printf '0.%03d' $((seed / 65536 % 400)))
     rm -rf "$T/rows" "$T/scored"
     case $((i % 4)) in
-    0) victim=prefconv last="refscore -q -j1 -m $M -o $T/scored" ;;
-    1) victim=preftok last="refscore -q -j1 -m $M -o $T/scored" ;;
-    2) victim=prefconv last="refscore -q -j1 -m $M" ;;
+    0) victim=prefconv last="refscore -q -j1 -m $R -o $T/scored" ;;
+    1) victim=preftok last="refscore -q -j1 -m $R -o $T/scored" ;;
+    2) victim=prefconv last="refscore -q -j1 -m $R" ;;
     3) victim=prefconv last= ;;
     esac
     feed >"$T/a" &
