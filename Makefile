@@ -55,8 +55,11 @@ HEADERS := $(wildcard libcore/*/*.h formats/*.h)
 PUBLIC  := $(filter-out %_int.h,$(HEADERS))
 MAN1    := $(wildcard docs/man/*.1)
 MAN5    := $(wildcard docs/man/*.5)
-SHELL_TESTS := $(sort $(filter-out %/lib.sh %/long_%,$(wildcard $(addprefix tests/,golden/*.sh accept/*.sh reject/*.sh diff/*.sh fault/*.sh))))
-LONG_TESTS  := $(sort $(wildcard $(addprefix tests/,golden/long_*.sh fault/long_*.sh mutants/long_*.sh)))
+ALL_SHELL   := $(sort $(wildcard $(addprefix tests/,golden/*.sh accept/*.sh reject/*.sh diff/*.sh fault/*.sh mutants/*.sh)))
+LONG_TESTS  := $(foreach t,$(ALL_SHELL),$(if $(findstring /long_,$t),$t))
+SHELL_TESTS := $(filter-out $(LONG_TESTS),$(ALL_SHELL))
+# The longest jobs first, so that none is left running alone at the end.
+SLOW_TESTS  := $(filter %/t_train %/t_trajectory %/t_shard_damage %/t_score,$(TESTS:$B/%=build/asan/%))
 
 PACKAGES := gcc libc6-dev make pkg-config libpcre2-dev libxxhash-dev libzstd-dev zlib1g-dev \
             libisal-dev libyaml-dev libssl-dev libutf8proc-dev mandoc
@@ -120,7 +123,8 @@ test: ## install what is missing, build, and run all tests (under five minutes)
 	$(SUB) deps
 	$(SUB) MODE=rel all build-tests
 	$(SUB) MODE=asan build-tests
-	$(RUN) $(TESTS) $(TESTS:$B/%=build/asan/%) $(FUZZERS:$B/%=build/asan/%) $(SHELL_TESTS) tests/lint/lint.sh
+	$(RUN) $(SLOW_TESTS) $(SHELL_TESTS) tests/lint/lint.sh $(TESTS) \
+	    $(filter-out $(SLOW_TESTS),$(TESTS:$B/%=build/asan/%)) $(FUZZERS:$B/%=build/asan/%)
 
 .PHONY: build-tests
 build-tests: $(TESTS) $(if $(filter rel,$(MODE)),,$(FUZZERS))
@@ -146,7 +150,7 @@ fuzz-targets: $(FUZZERS)
 
 check-long: ## mutants, 100 random kills, all flips and truncations (tens of minutes)
 	$(SUB) MODE=rel all build-tests
-	$(RUN) $(LONG_TESTS)
+	@JOB_TIMEOUT=3600 JOBS=$(JOBS) sh tests/run.sh $(LONG_TESTS)
 
 check-peers: all ## compare with Python peers (PYTHON=venv/bin/python; tests/README.md)
 	@set -e; for f in $(wildcard tests/diff/check_*.py); do echo "== $$f"; \
