@@ -65,10 +65,14 @@ PF_INLINE uint32_t pair_rank(const pf_bpe *b, uint32_t l, uint32_t r)
 /* --------------------------------------------------------------- scratch */
 
 /* A short piece and its ids. Key: up to 15 bytes, the length in the last. */
-enum { CACHE_IDS = 3, CACHE_BITS = 15, SHORT_PIECE = 15, SCAN_MAX = 48 };
+enum { WIDE = 3, NARROW = 6, CACHE_BITS = 15, SHORT_PIECE = 15, SCAN_MAX = 48 };
 typedef struct slot {
     uint64_t key[2];
-    uint32_t n, id[CACHE_IDS];
+    uint32_t n;
+    union {
+        uint32_t wide[WIDE];
+        uint16_t narrow[NARROW]; /* when n > WIDE */
+    } id;
 } slot;
 
 typedef struct node {
@@ -286,6 +290,26 @@ PF_INLINE bool slot_is(const slot *c, const uint64_t key[2])
     return c->key[0] == key[0] && c->key[1] == key[1];
 }
 
+/* Keeps a piece of up to three ids, or six of 16 bits. */
+static void slot_put(slot *c, const uint64_t key[2], const uint32_t *id,
+                     size_t n)
+{
+    uint32_t all = 0;
+    for (size_t i = 0; i < n; i++)
+        all |= id[i];
+    if (n > WIDE && (n > NARROW || all > UINT16_MAX))
+        return;
+    c[1] = c[0];
+    memcpy(c->key, key, sizeof c->key);
+    c->n = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        if (n <= WIDE)
+            c->id.wide[i] = id[i];
+        else
+            c->id.narrow[i] = (uint16_t)id[i];
+    }
+}
+
 int pf_bpe_encode(const pf_bpe *b, pf_bpe_scratch *s, const char *text,
                   size_t limit, size_t begin, const size_t *end, size_t n,
                   uint32_t *ids, size_t *n_id, pf_err *e)
@@ -311,20 +335,17 @@ int pf_bpe_encode(const pf_bpe *b, pf_bpe_scratch *s, const char *text,
                 int rc = piece(b, s, p, len, out, &k, e);
                 if (rc < 0)
                     return rc;
-                if (k <= CACHE_IDS) {
-                    c[1] = c[0];
-                    memcpy(c->key, key, sizeof c->key);
-                    c->n = (uint32_t)k;
-                    memcpy(c->id, out, k * sizeof *out);
-                }
+                slot_put(c, key, out, k);
                 out += k;
                 continue;
             }
         }
-        /* There is room for len >= 1 ids, but three may be copied when len
-         * is less: copy what there is. */
-        for (uint32_t j = 0; j < c->n; j++)
-            out[j] = c->id[j];
+        if (PF_LIKELY(c->n <= WIDE))
+            for (uint32_t j = 0; j < c->n; j++)
+                out[j] = c->id.wide[j];
+        else
+            for (uint32_t j = 0; j < c->n; j++)
+                out[j] = c->id.narrow[j];
         out += c->n;
     }
     *n_id = (size_t)(out - ids);

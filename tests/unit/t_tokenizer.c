@@ -112,7 +112,7 @@ static void facts(void)
     CHECK_INT(pf_tokenizer_vocab(t), 1024);
     CHECK_INT(pf_tokenizer_eos(t), 0);
     CHECK_INT(pf_tokenizer_bos(t), -1);
-    CHECK_INT(pf_tokenizer_max_length(t), 512);
+    CHECK_INT(pf_tokenizer_max_length(t), 1024);
     CHECK_INT(pf_tokenizer_id(t, PF_LIT("<|im_end|>")), 2);
     CHECK_INT(pf_tokenizer_id(t, PF_LIT("nope nope")), -1);
     CHECK(pf_tokenizer_chat_template(t) != NULL);
