@@ -77,6 +77,17 @@ nothing 'a line over 100 columns'
 xargs grep -nE '(^|[^A-Z])(TODO|FIXME|XXX)([^A-Z]|$)' <"$T/c" >"$T/found"
 nothing 'an open end'
 
+# Every source file has its place in the reading order.
+grep -E '^(libcore|formats|tools)/.*\.c$' "$T/own" | while read -r f; do
+    name=${f##*/}
+    name=${name%.c}
+    case $name in *_int) name=${name%_int} ;; esac
+    family=$(echo "$name" | sed 's/_\(avx2\|avx512\|portable\|scalar\)$//')
+    grep -qE "\`($name|$family|${family}_\*|${name%%_*})(_int)?(\.c)?\`" docs/ARCHITECTURE.md ||
+        echo "$f"
+done >"$T/found"
+nothing 'a file that docs/ARCHITECTURE.md does not place'
+
 # Names of our own carry the prefix (every visible symbol of the library).
 nm -g --defined-only build/rel/libprefkit.a 2>/dev/null |
     awk 'NF == 3 && $3 !~ /^pf_/ { print $3 }' >"$T/found"
